@@ -1,23 +1,29 @@
 /**
- * What a function author writes. One declaration yields the routing, the OpenAPI document, the Triggers,
- * the PingSources and the permission matrix.
+ * What a function author writes. The declaration is static: one list of routes, events and schedules yields the routing, the
+ * OpenAPI document, the Triggers, the PingSources and the permission matrix, without starting anything.
  *
  *   export const coupon = defineFunction({
  *     name: 'coupon',
+ *     summary: 'Coupons: templates, issue, redemption.',
+ *     config: z.object({ DATABASE_URL: z.string() }),
+ *     connect: (config, host) => createCoupons(config, host),
  *     routes: [route('POST', '/api/v1/coupons/:couponId/claims', { auth: 'user', summary: '…', body: ClaimInput, reply: Claim }, claim)],
- *     events: [on(orderCancelled, returnCoupons)],
+ *     events: [on(orderCancelled, returnCoupons, { ordered: true })],
  *     schedules: [every('expire-coupons', '* * * * *', expireCoupons)],
- *     async start(context) { … return { routes' dependencies … } },
+ *     stop: (coupons) => coupons.close(),
  *   })
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
 import type { z } from 'zod'
 import type { EventDefinition } from '@stampede/eventing/catalogue/definition.ts'
+import type { ProblemCode } from '../http/problem.ts'
 
 /** Who may call a route. `public`: anyone; `user`: a signed-in person; `staff`: a person with the role `staff`; `service`: another function. */
 export type RouteAuth = 'public' | 'user' | 'staff' | 'service'
 
-/** Who is calling, from a verified token. */
+/** Who is calling, from a verified token. The tenant comes from the token, never from the body. */
 export type Principal = {
   kind: 'user' | 'staff' | 'service'
   tenantId: string
@@ -28,60 +34,87 @@ export type Principal = {
 
 export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
-/** What a route handler gets. `principal` is undefined only on `public` routes without a token. */
-export type RouteRequest<Body = unknown, Query = unknown, Params = Record<string, string>> = {
+/** What a route handler gets. `body`, `query` and `params` have passed their schemas. */
+export type RouteRequest<Body, Query, Params, Caller> = {
   body: Body
   query: Query
   params: Params
-  principal: Principal
+  /** Undefined only on `public` routes without a token. */
+  principal: Caller
   headers: IncomingMessage['headers']
-  /** Aborted when the client goes away or the function drains. */
+  /** Aborted when the client goes away, the route's time is up, or the function ends. */
   signal: AbortSignal
   /** The client's address as the socket sees it. */
   remoteAddress: string
 }
 
-/** What a route handler returns: a value (200, JSON), or a `reply(status, body, headers)`, or a `stream(...)`. */
-export type RouteReply = { status: number; body?: unknown; headers?: Record<string, string> }
+/**
+ * What a route handler may return instead of a plain value (which is sent as JSON with the route's status): another status or
+ * headers, text or bytes, or a stream that writes the response itself (server-sent events).
+ */
+export class Reply {
+  readonly status: number
+  readonly body: unknown
+  readonly headers: Record<string, string>
+  constructor(status: number, body: unknown, headers: Record<string, string> = {}) {
+    this.status = status
+    this.body = body
+    this.headers = headers
+  }
+}
+export class StreamReply {
+  readonly write: (response: ServerResponse, signal: AbortSignal) => Promise<void>
+  constructor(write: (response: ServerResponse, signal: AbortSignal) => Promise<void>) {
+    this.write = write
+  }
+}
 
-export type RouteOptions<B extends z.ZodType, Q extends z.ZodType, P extends z.ZodType> = {
+type Output<S> = S extends z.ZodType ? z.output<S> : undefined
+type CallerOf<A extends RouteAuth> = A extends 'public' ? Principal | undefined : Principal
+
+export type RouteOptions = {
   auth: RouteAuth
   summary: string
-  body?: B
-  query?: Q
-  params?: P
-  /** Schema of the successful answer; documentation, and checked in tests. */
+  body?: z.ZodType
+  query?: z.ZodType
+  params?: z.ZodType
+  /** Schema of the successful answer, for the documents. */
   reply?: z.ZodType
   /** Status of the successful answer; default 200. */
   status?: number
-  /** Problem codes that this route answers beside the common ones; documentation. */
-  problems?: readonly import('../http/problem.ts').ProblemCode[]
+  /** Problem codes that this route answers beside the common ones, for the documents. */
+  problems?: readonly ProblemCode[]
+  /** Default 64 KiB. */
   bodyLimitBytes?: number
+  /** Time for the handler; default 10,000. Streams have none. */
   timeoutMs?: number
 }
 
-export type Route = {
+export type Route<Dependencies> = {
+  kind: 'route'
   method: HttpMethod
   /** With `:name` parameters. */
   path: string
-  options: RouteOptions<z.ZodType, z.ZodType, z.ZodType>
-  handle: (request: RouteRequest<never, never, never>) => unknown
+  options: RouteOptions
+  handle: (request: RouteRequest<never, never, never, never>, dependencies: Dependencies) => unknown
 }
+
+/** Answers the raw request itself; `params` are the values of the path's parameters in order. */
+export type HotHandler = (request: IncomingMessage, response: ServerResponse, params: readonly string[]) => void
 
 /**
- * A hot route is answered in front of the runtime's router, without promises where it can be: the handler gets the raw
- * request and response and does everything itself. It is declared like any other route, so that it appears in the
- * documents and in the permission matrix.
+ * A hot route is answered in front of the runtime's router: the handler gets the raw request and response and does everything
+ * itself, authentication too. It is declared like any other route, so that it is in the documents and in the permission matrix.
  */
-export type HotRoute = {
+export type HotRoute<Dependencies> = {
+  kind: 'hot-route'
   method: HttpMethod
   path: string
-  options: RouteOptions<z.ZodType, z.ZodType, z.ZodType>
-  /** `params` are the values of the path's parameters in order. */
-  hot: (request: IncomingMessage, response: ServerResponse, params: readonly string[]) => void
+  options: RouteOptions
+  handler: (dependencies: Dependencies) => HotHandler
 }
 
-/** A CloudEvent as handlers get it; `data` is validated against the definition's schema. */
+/** A CloudEvent as handlers get it; `data` has passed the definition's schema. */
 export type ReceivedEvent<Data> = {
   id: string
   source: string
@@ -93,45 +126,88 @@ export type ReceivedEvent<Data> = {
   traceparent: string | undefined
 }
 
-export type Subscription = {
-  event: EventDefinition<z.ZodType>
-  handle: (event: ReceivedEvent<never>) => Promise<void>
-  /** Ordered delivery per `partitionkey`. */
+export type SubscriptionOptions = {
+  /** Ordered delivery for each `partitionkey`. */
   ordered?: boolean
   /** Delivered from this Kafka topic by a KafkaSource; otherwise by a Trigger on the default Broker. */
   kafkaTopic?: string
 }
 
-/** Work that a PingSource starts. `cron`: five fields, UTC. */
-export type Schedule = { task: string; cron: string; run: () => Promise<void> }
-
-/** The parts of a started function that the host runs. */
-export type RunningFunction = {
-  routes: (Route | HotRoute)[]
-  events?: Subscription[]
-  schedules?: Schedule[]
-  /** Rejects or returns a reason when the function cannot work at the moment; the host's readiness asks it, with a timeout. */
-  ready?: () => Promise<void>
-  /** Called once while draining, after the last request in flight was answered. */
-  stop?: () => Promise<void>
+export type Subscription<Dependencies> = {
+  event: EventDefinition<z.ZodType>
+  options: SubscriptionOptions
+  /** A thrown `Problem` 400/422 sends the event to the dead letter; anything else is delivered again. */
+  handle: (event: ReceivedEvent<never>, dependencies: Dependencies) => Promise<void>
 }
 
-export type FunctionDefinition<Config> = {
+/** Work that a PingSource starts; `cron` has five fields, in UTC. The PingSource's data is `{ function, task }`. */
+export type Schedule<Dependencies> = { task: string; cron: string; run: (dependencies: Dependencies) => Promise<void> }
+
+/** What the host lends to a function. */
+export type HostServices = {
+  /** The function's name. */
+  name: string
+  log: Logger
+  metrics: Registry
+  /** Aborted when draining begins: background loops end. */
+  draining: AbortSignal
+}
+
+export type FunctionDefinition<Config = unknown, Dependencies = unknown> = {
   name: string
   summary: string
   /** Environment variables of the function with defaults; all problems are reported at once at start. */
   config: z.ZodType<Config>
-  /**
-   * Wires routes, subscriptions and schedules to the domain. Must not do I/O that blocks the start: connections are lazy.
-   * For documents and manifests the same wiring runs without `start` being awaited on any service: `describe()`.
-   */
-  start: (config: Config, host: HostServices) => RunningFunction | Promise<RunningFunction>
+  /** Makes what the handlers need. Connections are lazy: no I/O that holds up the start. Background loops begin here. */
+  connect: (config: Config, host: HostServices) => Dependencies | Promise<Dependencies>
+  routes: readonly (Route<Dependencies> | HotRoute<Dependencies>)[]
+  events?: readonly Subscription<Dependencies>[]
+  schedules?: readonly Schedule<Dependencies>[]
+  /** Rejects when the function cannot work at the moment; asked by readiness, with a timeout. */
+  ready?: (dependencies: Dependencies) => Promise<void>
+  /** Called once while draining, after the last request in flight was answered: flush and close. */
+  stop?: (dependencies: Dependencies) => Promise<void>
 }
 
-/** What the host lends to a function. */
-export type HostServices = {
-  log: import('pino').Logger
-  metrics: import('prom-client').Registry
-  /** Aborted when draining begins: background loops end. */
-  draining: AbortSignal
+/** A definition whose types the host does not need to know. */
+// eslint-disable-next-line typescript/no-explicit-any -- the host only passes what `connect` returned to the handlers of the same definition
+export type AnyFunction = FunctionDefinition<any, any>
+
+export function defineFunction<Config, Dependencies>(
+  definition: FunctionDefinition<Config, Dependencies>,
+): FunctionDefinition<Config, Dependencies> {
+  return definition
+}
+
+export function route<const O extends RouteOptions, Dependencies>(
+  method: HttpMethod,
+  path: string,
+  options: O,
+  handle: (
+    request: RouteRequest<Output<O['body']>, Output<O['query']>, O['params'] extends z.ZodType ? z.output<O['params']> : Record<string, string>, CallerOf<O['auth']>>,
+    dependencies: Dependencies,
+  ) => unknown,
+): Route<Dependencies> {
+  return { kind: 'route', method, path, options, handle: handle as Route<Dependencies>['handle'] }
+}
+
+export function hotRoute<Dependencies>(
+  method: HttpMethod,
+  path: string,
+  options: RouteOptions,
+  handler: (dependencies: Dependencies) => HotHandler,
+): HotRoute<Dependencies> {
+  return { kind: 'hot-route', method, path, options, handler }
+}
+
+export function on<S extends z.ZodType, Dependencies>(
+  event: EventDefinition<S>,
+  handle: (event: ReceivedEvent<z.output<S>>, dependencies: Dependencies) => Promise<void>,
+  options: SubscriptionOptions = {},
+): Subscription<Dependencies> {
+  return { event: event as unknown as EventDefinition<z.ZodType>, options, handle: handle as Subscription<Dependencies>['handle'] }
+}
+
+export function every<Dependencies>(task: string, cron: string, run: (dependencies: Dependencies) => Promise<void>): Schedule<Dependencies> {
+  return { task, cron, run }
 }
