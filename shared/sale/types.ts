@@ -75,8 +75,11 @@ export type BucketSnapshot = {
   nowMs: number
   total: number
   left: number
-  /** Units of live purchases. total = left + sold + units in transfer out − units received. */
+  /** Units of live purchases. In one bucket at any moment: left + sold = total + received − sent. */
   sold: number
+  /** Units that came from other buckets and units that went to others, since the sale was created (`received`, `sent` of the hash). */
+  received: number
+  sent: number
   /** Live purchases whose order is known to be stored. */
   confirmed: number
   perUserLimit: number
