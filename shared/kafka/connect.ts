@@ -1,0 +1,86 @@
+/** Kafka clients with the settings that were measured to work well with a KRaft cluster, and with limits on every wait. */
+import { Kafka, logLevel, Partitioners, type Consumer, type Producer } from 'kafkajs'
+
+/** The part of pino's logger that is needed here. */
+export type KafkaLog = {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export type KafkaOptions = {
+  /** `host:port` of one or more brokers. */
+  brokers: readonly string[]
+  /** Name of this client in the broker's logs and quotas. */
+  clientId: string
+  log?: KafkaLog
+  /** Time for a TCP connection; default 3,000. */
+  connectionTimeoutMs?: number
+  /** Time for one request; default 15,000. */
+  requestTimeoutMs?: number
+  /** Attempts of a failed request before the error is given to the caller; default 8, about 15 seconds in all. */
+  retries?: number
+}
+
+const methods = {
+  [logLevel.NOTHING]: 'debug',
+  [logLevel.DEBUG]: 'debug',
+  // Joining and leaving groups is the business of whoever does it: it says so in its own words.
+  [logLevel.INFO]: 'debug',
+  [logLevel.WARN]: 'warn',
+  [logLevel.ERROR]: 'error',
+} as const
+
+/** Makes a client; nothing is connected yet. */
+export function createKafka(options: KafkaOptions): Kafka {
+  const { log } = options
+  return new Kafka({
+    brokers: [...options.brokers],
+    clientId: options.clientId,
+    connectionTimeout: options.connectionTimeoutMs ?? 3_000,
+    requestTimeout: options.requestTimeoutMs ?? 15_000,
+    retry: { initialRetryTime: 100, maxRetryTime: 5_000, retries: options.retries ?? 8 },
+    logLevel: log ? logLevel.INFO : logLevel.NOTHING,
+    logCreator: () => (entry) => {
+      const { message, timestamp: _timestamp, logger: _logger, stack: _stack, ...fields } = entry.log
+      log?.[methods[entry.level]]({ kafka: entry.namespace, ...fields }, message)
+    },
+  })
+}
+
+/** A producer whose partitioner is the Java client's (murmur2 of the key), so that keys land where other clients put them. */
+export function createProducer(kafka: Kafka, options: { maxInFlightRequests?: number } = {}): Producer {
+  return kafka.producer({
+    createPartitioner: Partitioners.DefaultPartitioner,
+    allowAutoTopicCreation: false,
+    maxInFlightRequests: options.maxInFlightRequests ?? 5,
+  })
+}
+
+export type ConsumerOptions = {
+  groupId: string
+  /** After this time without a heartbeat the group goes on without the consumer; default 6,000, the least Kafka allows as it comes. */
+  sessionTimeoutMs?: number
+  /** Bytes of one partition in one fetch; default 1 MiB. */
+  maximumBytesPerPartition?: number
+}
+
+/**
+ * A consumer of a group. The long poll is short (250 ms) because kafkajs joins and beats only between fetches:
+ * with its default of 5 s a group needs seconds to form.
+ */
+export function createConsumer(kafka: Kafka, options: ConsumerOptions): Consumer {
+  return kafka.consumer({
+    groupId: options.groupId,
+    sessionTimeout: options.sessionTimeoutMs ?? 6_000,
+    rebalanceTimeout: 10_000,
+    heartbeatInterval: 500,
+    maxWaitTimeInMs: 250,
+    maxBytesPerPartition: options.maximumBytesPerPartition ?? 1_048_576,
+    allowAutoTopicCreation: false,
+    retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries: 8 },
+  })
+}
+
+export { ensureTopics, TopicMismatchError, type TopicOptions } from './topics.ts'

@@ -1,0 +1,110 @@
+import { ConfigResourceTypes, type Admin, type Kafka } from 'kafkajs'
+
+export type TopicOptions = {
+  topic: string
+  partitions: number
+  /** Wanted copies; never more than there are brokers. Default 1. */
+  replicationFactor?: number
+  /** Topic configuration, for example `{ 'retention.ms': '604800000' }`. */
+  config?: Record<string, string>
+}
+
+export class TopicMismatchError extends Error {
+  override readonly name = 'TopicMismatchError'
+}
+
+const readyAttempts = 50
+const readyPauseMs = 100
+
+/**
+ * Creates topics that are missing and checks them all: a source reports itself ready although its topic does not exist,
+ * so that a typo would lose events in silence. A topic with fewer partitions than wanted gets more only when it is empty of
+ * meaning to do so (never: keys would move); it is refused instead. More partitions than wanted are accepted.
+ *
+ * @throws TopicMismatchError with every problem at once.
+ */
+export async function ensureTopics(kafka: Kafka, topics: readonly TopicOptions[]): Promise<void> {
+  const admin = kafka.admin()
+  await admin.connect()
+  try {
+    const existing = new Set(await admin.listTopics())
+    const missing = topics.filter(({ topic }) => !existing.has(topic))
+    if (missing.length > 0) {
+      const { brokers } = await admin.describeCluster()
+      await createMissing(admin, missing, brokers.length)
+    }
+    await waitUntilLed(admin, topics)
+  } finally {
+    await admin.disconnect()
+  }
+}
+
+async function createMissing(admin: Admin, topics: readonly TopicOptions[], brokers: number): Promise<void> {
+  // Two processes may do this at once: createTopics answers false for topics that exist by then.
+  await admin.createTopics({
+    waitForLeaders: false,
+    topics: topics.map(({ topic, partitions, replicationFactor = 1, config = {} }) => ({
+      topic,
+      numPartitions: partitions,
+      replicationFactor: Math.min(replicationFactor, brokers),
+      configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
+    })),
+  })
+}
+
+async function waitUntilLed(admin: Admin, topics: readonly TopicOptions[]): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    const problems = await findProblems(admin, topics)
+    if (problems.length === 0) return
+    const final = problems.some(({ permanent }) => permanent)
+    if (final || attempt >= readyAttempts) {
+      throw new TopicMismatchError(`Kafka topics are not as wanted: ${problems.map(({ text }) => text).join('; ')}`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, readyPauseMs))
+  }
+}
+
+async function findProblems(
+  admin: Admin,
+  topics: readonly TopicOptions[],
+): Promise<{ text: string; permanent: boolean }[]> {
+  const names = new Set(await admin.listTopics())
+  const absent = topics
+    .filter(({ topic }) => !names.has(topic))
+    .map(({ topic }) => ({ text: `${topic} does not exist`, permanent: false }))
+  const present = topics.filter(({ topic }) => names.has(topic))
+  if (present.length === 0) return absent
+  const metadata = await admin.fetchTopicMetadata({ topics: present.map(({ topic }) => topic) })
+  const byName = new Map(metadata.topics.map((topic) => [topic.name, topic.partitions]))
+  return [
+    ...absent,
+    ...present.flatMap(({ topic, partitions }) => {
+      const found = byName.get(topic) ?? []
+      if (found.some(({ leader }) => leader < 0))
+        return [{ text: `${topic} has partitions without a leader`, permanent: false }]
+      if (found.length < partitions) {
+        const text = `${topic} has ${found.length} partitions, ${partitions} are wanted (adding some would move keys)`
+        return [{ text, permanent: found.length > 0 }]
+      }
+      return []
+    }),
+  ]
+}
+
+/** Configuration of a topic that differs from the cluster's defaults. */
+export async function topicConfig(kafka: Kafka, topic: string): Promise<Record<string, string>> {
+  const admin = kafka.admin()
+  await admin.connect()
+  try {
+    const { resources } = await admin.describeConfigs({
+      includeSynonyms: false,
+      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic }],
+    })
+    const entries = resources[0]?.configEntries ?? []
+    return Object.fromEntries(
+      entries.filter(({ isDefault }) => !isDefault).map((entry) => [entry.configName, entry.configValue]),
+    )
+  } finally {
+    await admin.disconnect()
+  }
+}
