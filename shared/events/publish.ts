@@ -4,7 +4,7 @@ import { request as httpsRequest, Agent as HttpsAgent } from 'node:https'
 import { randomUUID } from 'node:crypto'
 import type { z } from 'zod'
 import type { EventDefinition } from '@stampede/eventing/catalogue/definition.ts'
-import { Problem } from '../http/problem.ts'
+import { Problem, type ProblemCode } from '../http/problem.ts'
 import type { CloudEvent } from './cloud-event.ts'
 import { eventToHttp } from './http-binding.ts'
 
@@ -60,11 +60,22 @@ export type PublisherOptions = {
   timeoutMs?: number
 }
 
+/** An event as it is published and as outbox tables keep it. */
+export type StampedeCloudEvent = CloudEvent
+
 export type Publish = (event: CloudEvent) => Promise<void>
+
+/** Answers that say that this very event will never be taken, and what they mean. */
+const refusals: Record<number, ProblemCode> = {
+  400: 'invalid-request',
+  413: 'payload-too-large',
+  415: 'unprocessable',
+  422: 'unprocessable',
+}
 
 /**
  * Publishes with one POST in binary content mode. Resolves when the sink answered 2xx: the event is durable then.
- * @throws Problem `dependency-unavailable`; `retryable` is false when the sink refuses the event itself (400, 413, 415, 422).
+ * @throws Problem `dependency-unavailable` (503) when the same event may be taken later; 400, 413 or 422 when it never will be.
  */
 export function createPublisher(options: PublisherOptions): Publish {
   const url = new URL(options.sink)
@@ -93,10 +104,13 @@ export function createPublisher(options: PublisherOptions): Publish {
     response.on('error', () => {}).resume()
     const status = response.statusCode ?? 0
     if (status >= 200 && status < 300) return
-    throw new Problem('dependency-unavailable', `The event broker answered ${status} to ${event.type}`, {
-      retryable: ![400, 413, 415, 422].includes(status),
-      ...retryAfter(response.headers['retry-after']),
-    })
+    throw new Problem(
+      refusals[status] ?? 'dependency-unavailable',
+      `The event broker answered ${status} to ${event.type}`,
+      {
+        ...retryAfter(response.headers['retry-after']),
+      },
+    )
   }
 }
 
