@@ -1,0 +1,168 @@
+/**
+ * Reserve, confirm, release and adjust. Each runs in the caller's transaction under the lock of the stock's row, writes the
+ * ledger, and announces a low stock through the outbox. Reservations are idempotent by their id.
+ */
+import { createHash } from 'node:crypto'
+import type { PoolConnection } from 'mysql2/promise'
+import { inventoryLowStock } from '@stampede/eventing/catalogue/events.ts'
+import type { Outbox } from '@stampede/shared/events/outbox.ts'
+import { Problem } from '@stampede/shared/http/problem.ts'
+import { applyMovement, available, fellBelowThreshold, type Movement, type Stock } from './stock.ts'
+import {
+  ensureStock,
+  findReservedVariant,
+  insertReservation,
+  lockReservation,
+  lockStock,
+  saveStock,
+  settleReservationRow,
+  type Reservation,
+} from './store.ts'
+
+export type StockContext = { tx: PoolConnection; outbox: Outbox; now: () => number; tenantId: string; actor: string }
+
+/** Saves the movement of a locked stock and announces when it takes the stock below its threshold. */
+async function move(
+  context: StockContext,
+  before: Stock,
+  movement: Movement,
+  changes: Partial<Stock> = {},
+): Promise<Stock> {
+  const at = new Date(context.now())
+  const after = { ...applyMovement(before, movement), ...changes }
+  await saveStock(context.tx, after, movement, at)
+  if (fellBelowThreshold(before, after)) {
+    const { tenantId, variantId } = after
+    await context.outbox.add(context.tx, [
+      {
+        definition: inventoryLowStock,
+        // One fact for each version of a stock.
+        id: createHash('sha256')
+          .update(`low-stock:${tenantId}:${variantId}:${after.version}`)
+          .digest('hex')
+          .slice(0, 32),
+        subject: variantId,
+        data: {
+          tenantId,
+          variantId,
+          available: available(after),
+          threshold: after.lowStockThreshold,
+          at: at.toISOString(),
+        },
+      },
+    ])
+  }
+  return after
+}
+
+export type ReserveOutcome =
+  { outcome: 'reserved' | 'already-reserved' } | { outcome: 'insufficient'; available: number }
+
+/** Sets units aside. The same id again is the same reservation; with another variant or quantity it is a conflict. */
+export async function reserve(
+  context: StockContext,
+  wanted: { reservationId: string; variantId: string; quantity: number },
+): Promise<ReserveOutcome> {
+  const { tx, tenantId } = context
+  // The stock is locked before the reservation, always: no deadlock, and two requests with the same new id see each other.
+  const stock = await lockStock(tx, tenantId, wanted.variantId)
+  const existing = await lockReservation(tx, tenantId, wanted.reservationId)
+  if (existing) {
+    if (existing.variantId === wanted.variantId && existing.quantity === wanted.quantity)
+      return { outcome: 'already-reserved' }
+    throw new Problem('conflict', `The reservation ${wanted.reservationId} exists with another variant or quantity.`)
+  }
+  if (!stock || available(stock) < wanted.quantity)
+    return { outcome: 'insufficient', available: stock ? available(stock) : 0 }
+  await insertReservation(tx, tenantId, wanted, new Date(context.now()))
+  await move(context, stock, {
+    kind: 'reserve',
+    onHandChange: 0,
+    reservedChange: wanted.quantity,
+    reference: wanted.reservationId,
+    actor: context.actor,
+  })
+  return { outcome: 'reserved' }
+}
+
+/**
+ * Ends a reservation: `confirmed` units leave the house, the rest goes back to the variant. Once: the same again changes
+ * nothing, another number is a conflict.
+ */
+export async function settleReservation(
+  context: StockContext,
+  reservationId: string,
+  confirmedOf: (reservation: Reservation) => number,
+): Promise<'settled' | 'already-settled'> {
+  const { tx, tenantId, actor } = context
+  // Stock before reservation, as everywhere: the variant of a reservation never changes, so it can be read without a lock.
+  const variantId = await findReservedVariant(tx, tenantId, reservationId)
+  let stock = variantId === undefined ? undefined : await lockStock(tx, tenantId, variantId)
+  const seen = await lockReservation(tx, tenantId, reservationId)
+  if (!seen || !stock) throw new Problem('not-found', `There is no reservation ${reservationId}.`)
+  const confirmed = confirmedOf(seen)
+  if (confirmed < 0 || confirmed > seen.quantity) {
+    throw new Problem('unprocessable', `${confirmed} units cannot be confirmed of a reservation of ${seen.quantity}.`)
+  }
+  if (seen.confirmed !== undefined) {
+    if (seen.confirmed === confirmed) return 'already-settled'
+    throw new Problem(
+      'conflict',
+      `The reservation ${reservationId} was settled with ${seen.confirmed} of ${seen.quantity} units confirmed.`,
+    )
+  }
+  await settleReservationRow(tx, tenantId, reservationId, confirmed, new Date(context.now()))
+  const released = seen.quantity - confirmed
+  const reference = reservationId
+  if (confirmed > 0)
+    stock = await move(context, stock, {
+      kind: 'confirm',
+      onHandChange: -confirmed,
+      reservedChange: -confirmed,
+      reference,
+      actor,
+    })
+  if (released > 0)
+    await move(context, stock, { kind: 'release', onHandChange: 0, reservedChange: -released, reference, actor })
+  return 'settled'
+}
+
+export type Adjustment = {
+  variantId: string
+  /** The version the person saw; 0 for a variant without stock. */
+  version: number
+  /** Counted units on hand; unchanged when left out. */
+  onHand?: number | undefined
+  lowStockThreshold?: number | undefined
+  reason: string
+}
+
+/** Sets a stock to what was counted. Conflicts when it changed since the person looked. */
+export async function adjust(context: StockContext, adjustment: Adjustment): Promise<Stock> {
+  const { tx, tenantId } = context
+  if (adjustment.version === 0) await ensureStock(tx, tenantId, adjustment.variantId, new Date(context.now()))
+  const stock = await lockStock(tx, tenantId, adjustment.variantId)
+  if (!stock)
+    throw new Problem('not-found', `There is no stock of variant ${adjustment.variantId}. Send version 0 to create it.`)
+  if (stock.version !== adjustment.version) {
+    throw new Problem('conflict', `The stock changed: it has version ${stock.version} now.`, {
+      extensions: { version: stock.version },
+    })
+  }
+  const onHand = adjustment.onHand ?? stock.onHand
+  if (onHand < stock.reserved) {
+    throw new Problem('unprocessable', `${stock.reserved} units are reserved; there cannot be fewer on hand.`)
+  }
+  return move(
+    context,
+    stock,
+    {
+      kind: 'adjust',
+      onHandChange: onHand - stock.onHand,
+      reservedChange: 0,
+      actor: context.actor,
+      reason: adjustment.reason,
+    },
+    { lowStockThreshold: adjustment.lowStockThreshold ?? stock.lowStockThreshold },
+  )
+}

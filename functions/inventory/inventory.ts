@@ -1,0 +1,213 @@
+/** What the handlers of inventory need: connections, and each operation in its transaction. */
+import type { Redis, Cluster } from 'ioredis'
+import { z } from 'zod'
+import {
+  inventoryWarmedUp,
+  type SaleTerms,
+  type activityCancelled,
+  type activitySettled,
+} from '@stampede/eventing/catalogue/events.ts'
+import { connectDatabase } from '@stampede/shared/database/connect.ts'
+import { prepareSchema } from '@stampede/shared/database/schema.ts'
+import { createInbox } from '@stampede/shared/events/inbox.ts'
+import { createOutbox, startOutboxRelay } from '@stampede/shared/events/outbox.ts'
+import { createPublisher } from '@stampede/shared/events/publish.ts'
+import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
+import { createServiceClient } from '@stampede/shared/http/client.ts'
+import { Problem } from '@stampede/shared/http/problem.ts'
+import { createServiceTokens, platformTenant } from '@stampede/shared/identity/service-token.ts'
+import { connectRedis } from '@stampede/shared/redis/connect.ts'
+import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
+import { allocate, cancelAllocation, settleAllocation } from './allocate.ts'
+import { dueForWarmUp, findAllocation, lockAllocation, markWarmedUp, markWarmUpBegun } from './allocation-store.ts'
+import type { StockContext } from './change-stock.ts'
+import { migrations } from './generated/migrations.ts'
+import { warmUp, type WarmUpOutcome } from './warm-up.ts'
+
+export const inventoryConfig = z.object({
+  DATABASE_URL: z.string(),
+  REDIS_URL: z.string(),
+  K_SINK: z.string(),
+  SERVICE_SECRET: z.string(),
+  ORDER_URL: z.string(),
+  /** Sales that begin within this time are loaded into Redis. */
+  WARM_UP_HORIZON_SECONDS: z.coerce.number().int().min(60).max(86_400).default(1_800),
+  /** How far clocks may differ. */
+  CLOCK_SKEW_MS: z.coerce.number().int().min(0).max(60_000).default(5_000),
+})
+export type InventoryConfig = z.output<typeof inventoryConfig>
+
+/** Allocations that one tick of the clock looks at, at most. */
+const maximumWarmUpsPerTick = 10_000
+const warmUpPage = 100
+
+const orderTotals = z.object({ sold: z.number() })
+
+export type Inventory = Awaited<ReturnType<typeof createInventory>>
+
+export function createInventory(config: InventoryConfig, host: HostServices, now: () => number = Date.now) {
+  const database = connectDatabase(config.DATABASE_URL)
+  const schema = prepareSchema(database, 'inventory', migrations)
+  const redis: Redis | Cluster = connectRedis(config.REDIS_URL)
+  const sales = createSaleStore(redis)
+  const tokens = createServiceTokens({ secret: config.SERVICE_SECRET, service: host.name })
+  const orders = createServiceClient({
+    baseUrl: config.ORDER_URL,
+    service: host.name,
+    secret: config.SERVICE_SECRET,
+    timeoutMs: 3_000,
+  })
+  const outbox = createOutbox('inventory_outbox')
+  const inbox = createInbox('inventory_inbox')
+  const relay = startOutboxRelay({
+    database,
+    table: 'inventory_outbox',
+    publish: createPublisher({ sink: config.K_SINK, token: () => tokens(platformTenant) }),
+    log: host.log,
+    metrics: host.metrics,
+    draining: host.draining,
+  })
+
+  /** One change of stock in one transaction; its events leave right after. */
+  const change = async <T>(
+    tenantId: string,
+    actor: string,
+    work: (context: StockContext) => Promise<T>,
+  ): Promise<T> => {
+    await schema()
+    const result = await database.transaction((tx) => work({ tx, outbox, now, tenantId, actor }))
+    relay.wake()
+    return result
+  }
+
+  /** The same for an event, once. */
+  const handle = <D extends { tenantId: string }>(
+    event: ReceivedEvent<D>,
+    work: (context: StockContext) => Promise<unknown>,
+  ) =>
+    change(event.data.tenantId, event.source, async (context) => {
+      if (await inbox.firstTime(context.tx, event)) await work(context)
+    })
+
+  const snapshots = (tenantId: string, activityId: string, buckets: number) =>
+    Promise.all(Array.from({ length: buckets }, (_, bucket) => sales.snapshot({ tenantId, activityId, bucket })))
+
+  const closeSale = async (tenantId: string, activityId: string, buckets: number) => {
+    for (let bucket = 0; bucket < buckets; bucket++) await sales.setState({ tenantId, activityId, bucket }, 'closed')
+  }
+
+  const markWarm = (tenantId: string, activityId: string) =>
+    change(tenantId, host.name, async ({ tx }) => {
+      const allocation = await lockAllocation(tx, tenantId, activityId)
+      if (allocation?.state !== 'allocated' || !allocation.terms) return false
+      if (allocation.warmedAt) return true
+      const at = new Date(now())
+      const { stock, buckets } = allocation.terms
+      await markWarmedUp(tx, tenantId, activityId, at)
+      await outbox.add(tx, [
+        {
+          definition: inventoryWarmedUp,
+          subject: activityId,
+          data: { tenantId, activityId, stock, buckets, at: at.toISOString() },
+        },
+      ])
+      return true
+    })
+
+  const warmUpAllocation = async (tenantId: string, activityId: string): Promise<WarmUpOutcome> => {
+    await schema()
+    const outcome = await warmUp(
+      {
+        now,
+        findAllocation: () => findAllocation(database.pool, tenantId, activityId),
+        snapshots: (buckets) => snapshots(tenantId, activityId, buckets),
+        orderedUnits: async () => (await orders.get(`/api/v1/order-totals/${activityId}`, tenantId, orderTotals)).sold,
+        markBegun: () => markWarmUpBegun(database.pool, tenantId, activityId, new Date(now())),
+        create: (sale) => sales.warmUp(sale),
+        markWarm: () => markWarm(tenantId, activityId),
+        closeSale: (buckets) => closeSale(tenantId, activityId, buckets),
+      },
+      config.CLOCK_SKEW_MS,
+    )
+    if (outcome === 'unknown') throw new Problem('not-found', `There is no allocation for the activity ${activityId}.`)
+    if (outcome === 'needs-rebuild')
+      host.log.error({ tenantId, activityId }, 'Redis lost a sale that may have sold: it waits for the reconciliation')
+    return outcome
+  }
+
+  return {
+    database,
+    schema,
+    relay,
+    change,
+    findAllocation: async (tenantId: string, activityId: string) => {
+      await schema()
+      return findAllocation(database.pool, tenantId, activityId)
+    },
+    warmUpAllocation,
+
+    async onScheduled(event: ReceivedEvent<SaleTerms>) {
+      await handle(event, (context) => allocate(context, event.data))
+      const { tenantId, activityId, startsAt } = event.data
+      if (Date.parse(startsAt) - now() > config.WARM_UP_HORIZON_SECONDS * 1_000) return
+      const allocation = await findAllocation(database.pool, tenantId, activityId)
+      if (allocation?.state !== 'allocated' || allocation.warmedAt) return
+      // The allocation stands; when Redis does not answer, the clock tries again.
+      await warmUpAllocation(tenantId, activityId).catch((error: unknown) =>
+        host.log.warn({ err: error, tenantId, activityId }, 'the sale could not be warmed up yet'),
+      )
+    },
+
+    async onCancelled(event: ReceivedEvent<z.output<typeof activityCancelled.data>>) {
+      await handle(event, (context) => cancelAllocation(context, event.data))
+      const { tenantId, activityId } = event.data
+      const allocation = await findAllocation(database.pool, tenantId, activityId)
+      // Repeating this is harmless, so it needs no memory: an event that failed here comes again.
+      if (allocation?.terms && allocation.state === 'cancelled')
+        await closeSale(tenantId, activityId, allocation.terms.buckets)
+    },
+
+    onSettled: (event: ReceivedEvent<z.output<typeof activitySettled.data>>) =>
+      handle(event, (context) => settleAllocation(context, event.data)),
+
+    /** The clock: loads every sale that is about to begin, and looks after those that run. */
+    async warmUpDue() {
+      await schema()
+      const window = {
+        startsBefore: new Date(now() + config.WARM_UP_HORIZON_SECONDS * 1_000),
+        endsAfter: new Date(now()),
+      }
+      let after = { tenantId: '', activityId: '' }
+      for (let looked = 0; looked < maximumWarmUpsPerTick && !host.draining.aborted; looked += warmUpPage) {
+        const due = await dueForWarmUp(database.pool, window, after, warmUpPage)
+        for (const { tenantId, activityId } of due) {
+          await warmUpAllocation(tenantId, activityId).catch((error: unknown) =>
+            host.log.warn(
+              { err: error, tenantId, activityId },
+              'the sale could not be warmed up; the next tick tries again',
+            ),
+          )
+        }
+        const last = due.at(-1)
+        if (!last || due.length < warmUpPage) return
+        after = last
+      }
+    },
+
+    pruneInbox: async () => {
+      await schema()
+      await inbox.prune(database, 7 * 86_400_000)
+    },
+
+    async ready() {
+      await schema()
+      await database.pool.query('SELECT 1')
+    },
+
+    async stop() {
+      await relay.stop()
+      await database.close()
+      redis.disconnect()
+    },
+  }
+}
