@@ -55,6 +55,8 @@ export const findingKinds = [
   'left-too-high',
   /** Fewer units for sale than the purchases leave; nothing is oversold, some units are not offered. */
   'left-too-low',
+  /** A bucket gave out more than it had, because Redis forgot purchases and sold their units again; other buckets offer fewer now. */
+  'left-negative',
   /** Transfers between buckets that were left half done. */
   'unfinished-transfers',
   /** Redis lost the sale; it was (or is being) rebuilt from the orders. */

@@ -14,6 +14,7 @@ import type { BucketSnapshot, BuyerEntry, SaleOperation } from '@stampede/shared
 import {
   planCounters,
   planRepairs,
+  type CountersView,
   type Decision,
   type FindingKind,
   type OrderFact,
@@ -39,6 +40,8 @@ export type BucketEffects = {
   resend(orders: readonly Line[]): Promise<number>
   lowerLeft(expectedLeft: number): Promise<number>
   finishTransfers(): Promise<number>
+  /** Moves units of other buckets into this one, whose `left` is negative: together they must not offer what is sold. Returns the units moved. */
+  cover(units: number): Promise<number>
   /** Orders of this bucket's buyers, by order number; `next` undefined at the end. A page may be empty and have a next. */
   orderPage(after: string | undefined): Promise<{ orders: readonly OrderLine[]; next: string | undefined }>
   /** What order says of these numbers; numbers that it does not know may be left out. */
@@ -50,7 +53,7 @@ export type BucketEffects = {
 }
 
 export type BucketLimits = RepairRules & {
-  /** Buyers and orders a page. */
+  /** Buyers and orders a page; repairs come in lists of at most this length, and scripts take 256. */
   pageSize: number
   /** Buyers whose entries are counted at most, so that memory stays bounded. */
   maximumCounted: number
@@ -61,7 +64,7 @@ export type BucketLimits = RepairRules & {
 export const defaultBucketLimits: BucketLimits = {
   graceMs: 60_000,
   maximumResends: 5,
-  pageSize: 500,
+  pageSize: 250,
   maximumCounted: 200_000,
   maximumPages: 20_000,
 }
@@ -69,7 +72,7 @@ export const defaultBucketLimits: BucketLimits = {
 /** One kind of difference, with how often it occurred and some of the purchases. */
 export type Finding = {
   kind: FindingKind
-  repair: Repair | 'lower-left' | 'finish-transfers' | 'rebuild'
+  repair: Repair | 'lower-left' | 'finish-transfers' | 'cover' | 'rebuild'
   count: number
   units: number
   repaired: number
@@ -171,14 +174,30 @@ export async function reconcileBucket(
   const last = await effects.snapshot()
   if (!last) return { status: 'missing' }
   if (!last.whole) return { status: 'recovering' }
-  const counters = planCounters({ first, last, liveUnits: counted.liveUnits })
-  if (counters?.finding === 'left-too-high') {
-    const removed = await effects.lowerLeft(Math.max(0, counters.expectedLeft))
-    findings.add('left-too-high', 'lower-left', { count: 1, units: counters.units, repaired: removed > 0 ? 1 : 0 })
-  } else if (counters) {
-    findings.add('left-too-low', 'none', { count: 1, units: counters.units, repaired: 0 })
-  }
+  await judgeCounters(effects, { first, last, liveUnits: counted.liveUnits }, findings)
   return { status: 'compared', findings: findings.list(), last, buyers: counted.buyers, orders }
+}
+
+async function judgeCounters(
+  effects: BucketEffects,
+  view: CountersView,
+  findings: ReturnType<typeof createFindings>,
+): Promise<void> {
+  const plan = planCounters(view)
+  if (plan?.finding === 'left-too-high') {
+    // A release since the snapshot raised `left` rightly; lowering it to what was expected before would lose those units.
+    const again = await effects.snapshot()
+    const unchanged = again?.version === view.last.version && again.received === view.last.received
+    const removed = unchanged ? await effects.lowerLeft(Math.max(0, plan.expectedLeft)) : 0
+    findings.add(plan.finding, 'lower-left', { count: 1, units: plan.units, repaired: removed > 0 ? 1 : 0 })
+  } else if (plan) {
+    findings.add(plan.finding, 'none', { count: 1, units: plan.units, repaired: 0 })
+  }
+  if (view.last.left < 0) {
+    const units = -view.last.left
+    const moved = await effects.cover(units)
+    findings.add('left-negative', 'cover', { count: 1, units, repaired: moved >= units ? 1 : 0 })
+  }
 }
 
 type Judge = (pairs: readonly Pair[]) => Promise<void>
