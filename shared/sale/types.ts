@@ -59,6 +59,8 @@ export type PurchaseBatchResult = {
   verdicts: PurchaseVerdict[]
   /** Units left in the bucket after the batch; undefined when the sale did not decide (early, paused, …). */
   left: number | undefined
+  /** How often the sale was recovered from a restart of Redis; undefined when it did not decide. Another number than before means that this process has not replayed its journal for that restart. */
+  recoveries?: number
 }
 
 /** An entry of a buyer in a bucket. */
@@ -90,6 +92,8 @@ export type BucketSnapshot = {
   outboxLength: number
   /** Counts up with each release and transfer in: a local sold-out mark is valid for one value. */
   version: number
+  /** How often the sale was recovered from a restart of Redis. */
+  recoveries: number
   /** True when the Redis process that answers is the one in which the sale was opened or recovered. */
   whole: boolean
 }
@@ -107,7 +111,11 @@ export type SaleOperation =
   | { kind: 'release'; userId: string; orderNumber: OrderNumber }
 
 export interface SaleStore {
-  /** Creates the sale (all buckets, stock split over them) where it does not exist yet; never changes the stock of one that exists. */
+  /**
+   * Creates the sale (all buckets, stock split over them) where it does not exist yet; never changes anything of one that exists.
+   * `left`: only so many are for sale, the others count as sold. To rebuild a sale that Redis lost altogether, leave `left` out, create
+   * it in the state `rebuilding` (purchases are answered `recovering`), `restore` the orders that exist, then `setState` to `open`.
+   */
   warmUp(sale: SaleDefinition, options?: { state?: SaleState; left?: number }): Promise<'created' | 'exists'>
   /** Known sales: the registry of activities in this Redis. */
   listSales(): Promise<{ tenantId: string; activityId: string; buckets: number }[]>
@@ -123,7 +131,11 @@ export interface SaleStore {
   /** Entries of many buyers at once. */
   buyers(bucket: BucketRef, userIds: readonly string[]): Promise<BuyerEntry[][]>
   /** Pages over all buyers; cursor '0' begins and ends. */
-  scanBuyers(bucket: BucketRef, cursor: string, count: number): Promise<{ cursor: string; buyers: { userId: string; entries: BuyerEntry[] }[] }>
+  scanBuyers(
+    bucket: BucketRef,
+    cursor: string,
+    count: number,
+  ): Promise<{ cursor: string; buyers: { userId: string; entries: BuyerEntry[] }[] }>
   /** Applies operations that Redis may have lost: unconditionally, idempotent by order number, the message to the outbox again. Returns how many were missing. */
   restore(bucket: BucketRef, operations: readonly SaleOperation[], options?: { resend?: boolean }): Promise<number>
   /** Puts the messages of live purchases into the outbox again (orders are idempotent by number). */

@@ -1,0 +1,686 @@
+/** Generated from lua/*.lua by lua/generate.ts. Do not edit. */
+
+export type Script = {
+  name: string
+  numberOfKeys: number
+  numberOfArguments: number
+  /** Of `code`, as EVALSHA wants it. */
+  sha1: string
+  code: string
+}
+
+export const confirm: Script = {
+  name: 'confirm',
+  numberOfKeys: 2,
+  numberOfArguments: 2,
+  sha1: 'ffbac5a6df3f59376519386f08cfe41206253d5d',
+  code: `local unpack = unpack or table.unpack
+local function parse_orders(packed, count)
+  local users, numbers, parsed = {}, {}, 0
+  for user, number in string.gmatch(packed, '([^ \\n]+) (%w+)\\n?') do
+    parsed = parsed + 1
+    users[parsed] = user
+    numbers[parsed] = number
+  end
+  return users, numbers, parsed == count and count > 0 and count <= 256
+end
+local sale_key = KEYS[1]
+local buyers_key = KEYS[2]
+local packed = ARGV[1]
+local count = tonumber(ARGV[2])
+local users, numbers, well_formed = parse_orders(packed, count)
+if not well_formed then
+  return -2
+end
+if redis.call('EXISTS', sale_key) == 0 then
+  return -1
+end
+local known = redis.call('HMGET', buyers_key, unpack(users))
+local changed, fields, confirmed = {}, {}, 0
+for i = 1, count do
+  local user = users[i]
+  local entries = changed[user] or known[i]
+  if entries then
+    local entry, replaced = string.gsub(entries, '(%f[%w]' .. numbers[i] .. ':%d+:)a', '%1c', 1)
+    if replaced == 1 then
+      confirmed = confirmed + 1
+      changed[user] = entry
+      fields[#fields + 1] = user
+      fields[#fields + 1] = entry
+    end
+  end
+end
+if confirmed > 0 then
+  redis.call('HSET', buyers_key, unpack(fields))
+  redis.call('HINCRBY', sale_key, 'confirmed', string.format('%d', confirmed))
+end
+return confirmed`,
+}
+
+export const lockAcquire: Script = {
+  name: 'lock-acquire',
+  numberOfKeys: 2,
+  numberOfArguments: 2,
+  sha1: '2894e5f725eb9112b2b293df91274b7247b5641e',
+  code: `local lock_key = KEYS[1]
+local fence_key = KEYS[2]
+local holder = ARGV[1]
+local lease = ARGV[2]
+if not redis.call('SET', lock_key, holder, 'NX', 'PX', lease) then
+  return 0
+end
+return redis.call('INCR', fence_key)`,
+}
+
+export const lockRelease: Script = {
+  name: 'lock-release',
+  numberOfKeys: 1,
+  numberOfArguments: 1,
+  sha1: '882acd779704e178bf8dde6365711b978d203045',
+  code: `local lock_key = KEYS[1]
+local holder = ARGV[1]
+if redis.call('GET', lock_key) ~= holder then
+  return 0
+end
+return redis.call('DEL', lock_key)`,
+}
+
+export const lockRenew: Script = {
+  name: 'lock-renew',
+  numberOfKeys: 2,
+  numberOfArguments: 3,
+  sha1: '33076be092a6a76bcd6baed82a090865c3d66cea',
+  code: `local lock_key = KEYS[1]
+local fence_key = KEYS[2]
+local holder = ARGV[1]
+local lease = ARGV[2]
+local token = ARGV[3]
+if redis.call('GET', lock_key) ~= holder then
+  return 0
+end
+if tonumber(redis.call('GET', fence_key) or '0') < tonumber(token) then
+  redis.call('SET', fence_key, token)
+end
+redis.call('PEXPIRE', lock_key, lease)
+return 1`,
+}
+
+export const lowerLeft: Script = {
+  name: 'lower-left',
+  numberOfKeys: 1,
+  numberOfArguments: 1,
+  sha1: 'e8b3739f4cc46cc3629b44f3e09c0564837dcc56',
+  code: `local sale_key = KEYS[1]
+local expected = tonumber(ARGV[1])
+local left = redis.call('HGET', sale_key, 'left')
+if not left then
+  return -1
+end
+local removed = tonumber(left) - math.max(expected, 0)
+if removed <= 0 then
+  return 0
+end
+redis.call('HINCRBY', sale_key, 'left', string.format('%d', -removed))
+return removed`,
+}
+
+export const purchase: Script = {
+  name: 'purchase',
+  numberOfKeys: 3,
+  numberOfArguments: 2,
+  sha1: 'd3c4fe56f4033017dbb20a47da4e0d7b5a5d7e14',
+  code: `local unpack = unpack or table.unpack
+local function redis_process()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local ENTRY = '([^:,]+):(%d+):(%a):([^,]*)'
+local sale_key = KEYS[1]
+local buyers_key = KEYS[2]
+local outbox_key = KEYS[3]
+local packed = ARGV[1]
+local count = tonumber(ARGV[2])
+local sale = redis.call('HMGET', sale_key, 'run', 'state', 'startsAt', 'endsAt', 'limit', 'left', 'sold', 'recoveries')
+if not sale[1] then
+  return 'U'
+end
+if sale[1] ~= redis_process() or sale[2] == 'rebuilding' then
+  return 'R'
+end
+if sale[2] == 'paused' then
+  return 'P'
+end
+if sale[2] ~= 'open' then
+  return 'C'
+end
+local now = redis_clock()
+if now < tonumber(sale[3]) then
+  return 'N' .. sale[3]
+end
+if now >= tonumber(sale[4]) then
+  return 'E'
+end
+local users, quantities, numbers, keys, traces, parsed = {}, {}, {}, {}, {}, 0
+for user, quantity, number, key, trace in string.gmatch(packed, '([^ \\n]+) (%d+) ([^ \\n]+) ([^ \\n]+) ([^ \\n]+)\\n?') do
+  parsed = parsed + 1
+  users[parsed] = user
+  quantities[parsed] = quantity
+  numbers[parsed] = number
+  keys[parsed] = key
+  traces[parsed] = trace
+end
+if parsed ~= count or count < 1 or count > 256 then
+  return 'M'
+end
+local limit = tonumber(sale[5])
+local left = tonumber(sale[6])
+local left_before = left
+local known = redis.call('HMGET', buyers_key, unpack(users))
+local changed = {}
+local verdicts, fields, messages, accepted = {}, {}, {}, 0
+for i = 1, count do
+  local user = users[i]
+  local entries = changed[user] or known[i]
+  local verdict, newest
+  local used = 0
+  if entries then
+    for number, quantity, status, key in string.gmatch(entries, ENTRY) do
+      if number == numbers[i] then
+        verdict = 'a'
+        break
+      end
+      if key ~= '' and key == keys[i] then
+        verdict = 'r' .. number
+        break
+      end
+      if status ~= 'x' then
+        used = used + tonumber(quantity)
+        newest = number
+      end
+    end
+  end
+  if not verdict then
+    local wanted = tonumber(quantities[i])
+    local remaining = limit - used
+    if remaining < 1 then
+      verdict = 'd' .. newest
+    elseif wanted > remaining then
+      verdict = string.format('l%d', remaining)
+    elseif left < 1 then
+      verdict = 's'
+    elseif wanted > left then
+      verdict = string.format('i%d', left)
+    else
+      verdict = 'a'
+      accepted = accepted + 1
+      left = left - wanted
+      local key = keys[i]
+      local entry = numbers[i] .. ':' .. quantities[i] .. ':a:' .. (key == '.' and '' or key)
+      if entries then
+        entry = entries .. ',' .. entry
+      end
+      changed[user] = entry
+      fields[2 * accepted - 1] = user
+      fields[2 * accepted] = entry
+      messages[accepted] = user .. ' ' .. quantities[i] .. ' ' .. numbers[i] .. ' ' .. traces[i]
+    end
+  end
+  verdicts[i] = verdict
+end
+if accepted > 0 then
+  redis.call('HSET', buyers_key, unpack(fields))
+  local sold = tonumber(sale[7]) + left_before - left
+  redis.call('HSET', sale_key, 'left', string.format('%d', left), 'sold', string.format('%d', sold))
+  redis.call('XADD', outbox_key, '*', 't', string.format('%d', now), 'p', table.concat(messages, '\\n'))
+end
+local head = string.format('%d %s', left, sale[8])
+if accepted == count then
+  return head
+end
+return head .. '\\n' .. table.concat(verdicts, '\\n')`,
+}
+
+export const recover: Script = {
+  name: 'recover',
+  numberOfKeys: 1,
+  numberOfArguments: 3,
+  sha1: 'fdc1fedf5e1a7a854f47ee66d6ccbdc28da6d39e',
+  code: `local function redis_process()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local sale_key = KEYS[1]
+local grace = tonumber(ARGV[1])
+local complete = ARGV[2] == '1'
+local lost = ARGV[3]
+local sale = redis.call('HMGET', sale_key, 'run', 'recoverFrom', 'transfers')
+if not sale[1] then
+  return -1
+end
+local run = redis_process()
+if sale[1] == run then
+  return 1
+end
+local now = redis_clock()
+local since, pending = string.match(sale[2] or '', '(%d+):(%w+)')
+if pending ~= run then
+  redis.call('HSET', sale_key, 'recoverFrom', string.format('%d:%s', now, run))
+  return 0
+end
+if now - tonumber(since) < grace then
+  return 0
+end
+if not complete then
+  return 2
+end
+local remembered = tonumber(sale[3])
+local newest, units = remembered, 0
+for sequence, amount in string.gmatch(lost, '(%d+) (%d+)\\n?') do
+  sequence = tonumber(sequence)
+  if sequence > remembered then
+    units = units + tonumber(amount)
+    newest = math.max(newest, sequence)
+  end
+end
+if units > 0 then
+  redis.call('HINCRBY', sale_key, 'left', string.format('%d', -units))
+  redis.call('HINCRBY', sale_key, 'sent', string.format('%d', units))
+  redis.call('HSET', sale_key, 'transfers', string.format('%d', newest))
+end
+redis.call('HINCRBY', sale_key, 'recoveries', '1')
+redis.call('HINCRBY', sale_key, 'version', '1')
+redis.call('HSET', sale_key, 'run', run)
+redis.call('HDEL', sale_key, 'recoverFrom')
+return 1`,
+}
+
+export const release: Script = {
+  name: 'release',
+  numberOfKeys: 2,
+  numberOfArguments: 2,
+  sha1: '9815a0dcfd02ed85c51af1b90ff5b95aabfdfbb6',
+  code: `local unpack = unpack or table.unpack
+local ENTRY = '([^:,]+):(%d+):(%a):([^,]*)'
+local function parse_orders(packed, count)
+  local users, numbers, parsed = {}, {}, 0
+  for user, number in string.gmatch(packed, '([^ \\n]+) (%w+)\\n?') do
+    parsed = parsed + 1
+    users[parsed] = user
+    numbers[parsed] = number
+  end
+  return users, numbers, parsed == count and count > 0 and count <= 256
+end
+local sale_key = KEYS[1]
+local buyers_key = KEYS[2]
+local packed = ARGV[1]
+local count = tonumber(ARGV[2])
+local users, numbers, well_formed = parse_orders(packed, count)
+if not well_formed then
+  return -2
+end
+if redis.call('EXISTS', sale_key) == 0 then
+  return -1
+end
+local known = redis.call('HMGET', buyers_key, unpack(users))
+local changed, fields = {}, {}
+local released, units, unconfirmed = 0, 0, 0
+for i = 1, count do
+  local user = users[i]
+  local entries = changed[user] or known[i]
+  if entries then
+    local kept, tombstone = {}, nil
+    for number, quantity, status, key in string.gmatch(entries, ENTRY) do
+      if number == numbers[i] then
+        if status ~= 'x' then
+          tombstone = number .. ':' .. quantity .. ':x:' .. key
+          units = units + tonumber(quantity)
+          if status == 'c' then
+            unconfirmed = unconfirmed + 1
+          end
+        end
+      elseif status ~= 'x' then
+        kept[#kept + 1] = number .. ':' .. quantity .. ':' .. status .. ':' .. key
+      end
+    end
+    if tombstone then
+      released = released + 1
+      kept[#kept + 1] = tombstone
+      changed[user] = table.concat(kept, ',')
+      fields[#fields + 1] = user
+      fields[#fields + 1] = changed[user]
+    end
+  end
+end
+if released > 0 then
+  redis.call('HSET', buyers_key, unpack(fields))
+  redis.call('HINCRBY', sale_key, 'left', string.format('%d', units))
+  redis.call('HINCRBY', sale_key, 'sold', string.format('%d', -units))
+  if unconfirmed > 0 then
+    redis.call('HINCRBY', sale_key, 'confirmed', string.format('%d', -unconfirmed))
+  end
+  redis.call('HINCRBY', sale_key, 'version', '1')
+end
+return released`,
+}
+
+export const resend: Script = {
+  name: 'resend',
+  numberOfKeys: 3,
+  numberOfArguments: 2,
+  sha1: 'c33acf3f16c78f2b2561e9cd7d3f39bdfdef7033',
+  code: `local unpack = unpack or table.unpack
+local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local ENTRY = '([^:,]+):(%d+):(%a):([^,]*)'
+local function parse_orders(packed, count)
+  local users, numbers, parsed = {}, {}, 0
+  for user, number in string.gmatch(packed, '([^ \\n]+) (%w+)\\n?') do
+    parsed = parsed + 1
+    users[parsed] = user
+    numbers[parsed] = number
+  end
+  return users, numbers, parsed == count and count > 0 and count <= 256
+end
+local sale_key = KEYS[1]
+local buyers_key = KEYS[2]
+local outbox_key = KEYS[3]
+local packed = ARGV[1]
+local count = tonumber(ARGV[2])
+local users, numbers, well_formed = parse_orders(packed, count)
+if not well_formed then
+  return -2
+end
+if redis.call('EXISTS', sale_key) == 0 then
+  return -1
+end
+local known = redis.call('HMGET', buyers_key, unpack(users))
+local messages = {}
+for i = 1, count do
+  for number, quantity, status in string.gmatch(known[i] or '', ENTRY) do
+    if number == numbers[i] and status ~= 'x' then
+      messages[#messages + 1] = users[i] .. ' ' .. quantity .. ' ' .. number .. ' .'
+    end
+  end
+end
+if #messages > 0 then
+  redis.call('XADD', outbox_key, '*', 't', string.format('%d', redis_clock()), 'p', table.concat(messages, '\\n'))
+end
+return #messages`,
+}
+
+export const restore: Script = {
+  name: 'restore',
+  numberOfKeys: 3,
+  numberOfArguments: 3,
+  sha1: 'b5adeff010833649ebf273ac584cf657d39f43d5',
+  code: `local unpack = unpack or table.unpack
+local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local ENTRY = '([^:,]+):(%d+):(%a):([^,]*)'
+local sale_key = KEYS[1]
+local buyers_key = KEYS[2]
+local outbox_key = KEYS[3]
+local packed = ARGV[1]
+local count = tonumber(ARGV[2])
+local resend = ARGV[3] == '1'
+local users, quantities, numbers, keys, parsed = {}, {}, {}, {}, 0
+for user, quantity, number, key in string.gmatch(packed, '([^ \\n]+) (%d+) ([^ \\n]+) ([^ \\n]+)\\n?') do
+  parsed = parsed + 1
+  users[parsed] = user
+  quantities[parsed] = tonumber(quantity)
+  numbers[parsed] = number
+  keys[parsed] = key == '.' and '' or key
+end
+if parsed ~= count or count < 1 or count > 256 then
+  return -2
+end
+if redis.call('EXISTS', sale_key) == 0 then
+  return -1
+end
+local known = redis.call('HMGET', buyers_key, unpack(users))
+local changed, fields, messages = {}, {}, {}
+local restored, units, released, unconfirmed = 0, 0, 0, 0
+local function without_old_tombstones(entries)
+  local kept, tombstones = {}, 0
+  for i = #entries, 1, -1 do
+    local is_tombstone = string.find(entries[i], ':x:', 1, true)
+    if is_tombstone then
+      tombstones = tombstones + 1
+    end
+    if not is_tombstone or tombstones <= 4 then
+      table.insert(kept, 1, entries[i])
+    end
+  end
+  return table.concat(kept, ',')
+end
+for i = 1, count do
+  local user = users[i]
+  local is_release = quantities[i] == 0
+  local entries, found, status_found, quantity_found, key_found = {}, nil, nil, 0, ''
+  for number, quantity, status, key in string.gmatch(changed[user] or known[i] or '', ENTRY) do
+    entries[#entries + 1] = number .. ':' .. quantity .. ':' .. status .. ':' .. key
+    if number == numbers[i] then
+      found, status_found, quantity_found, key_found = #entries, status, tonumber(quantity), key
+    end
+  end
+  local missing = true
+  if is_release and not found then
+    entries[#entries + 1] = numbers[i] .. ':0:x:'
+  elseif is_release and status_found ~= 'x' then
+    table.remove(entries, found)
+    entries[#entries + 1] = string.format('%s:%d:x:%s', numbers[i], quantity_found, key_found)
+    units = units - quantity_found
+    restored = restored + 1
+    released = released + 1
+    if status_found == 'c' then
+      unconfirmed = unconfirmed + 1
+    end
+  elseif not is_release and not found then
+    entries[#entries + 1] = string.format('%s:%d:a:%s', numbers[i], quantities[i], keys[i])
+    units = units + quantities[i]
+    restored = restored + 1
+    messages[#messages + 1] = string.format('%s %d %s .', user, quantities[i], numbers[i])
+  else
+    missing = false
+  end
+  if missing then
+    changed[user] = without_old_tombstones(entries)
+    fields[#fields + 1] = user
+    fields[#fields + 1] = changed[user]
+  end
+end
+if #fields > 0 then
+  redis.call('HSET', buyers_key, unpack(fields))
+end
+if restored > 0 then
+  redis.call('HINCRBY', sale_key, 'left', string.format('%d', -units))
+  redis.call('HINCRBY', sale_key, 'sold', string.format('%d', units))
+  if unconfirmed > 0 then
+    redis.call('HINCRBY', sale_key, 'confirmed', string.format('%d', -unconfirmed))
+  end
+  if released > 0 then
+    redis.call('HINCRBY', sale_key, 'version', '1')
+  end
+  if resend and #messages > 0 then
+    redis.call('XADD', outbox_key, '*', 't', string.format('%d', redis_clock()), 'p', table.concat(messages, '\\n'))
+  end
+end
+return restored`,
+}
+
+export const setState: Script = {
+  name: 'set-state',
+  numberOfKeys: 1,
+  numberOfArguments: 1,
+  sha1: '0991a5dc4d4a4a5e2a0a2c978d4ee473370859e8',
+  code: `local sale_key = KEYS[1]
+local state = ARGV[1]
+local current = redis.call('HGET', sale_key, 'state')
+if not current then
+  return -1
+end
+if current == state then
+  return 1
+end
+if current == 'closed' then
+  return 0
+end
+redis.call('HSET', sale_key, 'state', state)
+return 1`,
+}
+
+export const snapshot: Script = {
+  name: 'snapshot',
+  numberOfKeys: 2,
+  numberOfArguments: 0,
+  sha1: 'a2955eb27e4a7c4097095669e14388ac528a33af',
+  code: `local function redis_process()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local sale_key = KEYS[1]
+local outbox_key = KEYS[2]
+local sale = redis.call(
+  'HMGET', sale_key,
+  'state', 'total', 'left', 'sold', 'confirmed', 'limit', 'buckets', 'startsAt', 'endsAt', 'version', 'received', 'sent',
+  'recoveries', 'run'
+)
+if not sale[1] then
+  return ''
+end
+local whole = sale[14] == redis_process() and 1 or 0
+return string.format(
+  '%s %d %s %s %s %s %s %s %s %s %d %s %s %s %s %d',
+  sale[1], redis_clock(), sale[2], sale[3], sale[4], sale[5], sale[6], sale[7], sale[8], sale[9],
+  redis.call('XLEN', outbox_key), sale[10], sale[11], sale[12], sale[13], whole
+)`,
+}
+
+export const transferDone: Script = {
+  name: 'transfer-done',
+  numberOfKeys: 1,
+  numberOfArguments: 2,
+  sha1: 'a3ec79270395f8ba4f64daa6a1e4233224789f4c',
+  code: `local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local transfers_key = KEYS[1]
+local sequence = ARGV[1]
+local minimum_age = tonumber(ARGV[2])
+local transfer = redis.call('HGET', transfers_key, sequence)
+if not transfer then
+  return 0
+end
+local begun = tonumber(string.match(transfer, ':(%d+)$'))
+if redis_clock() - begun < minimum_age then
+  return 0
+end
+return redis.call('HDEL', transfers_key, sequence)`,
+}
+
+export const transferIn: Script = {
+  name: 'transfer-in',
+  numberOfKeys: 2,
+  numberOfArguments: 2,
+  sha1: '686a46bf971df995d188cfdcbd3f2ad403da6b05',
+  code: `local sale_key = KEYS[1]
+local received_key = KEYS[2]
+local transfer = ARGV[1]
+local units = ARGV[2]
+if redis.call('EXISTS', sale_key) == 0 then
+  return -1
+end
+if redis.call('HSETNX', received_key, transfer, units) == 0 then
+  return 0
+end
+redis.call('HINCRBY', sale_key, 'left', units)
+redis.call('HINCRBY', sale_key, 'received', units)
+redis.call('HINCRBY', sale_key, 'version', '1')
+return 1`,
+}
+
+export const transferOut: Script = {
+  name: 'transfer-out',
+  numberOfKeys: 2,
+  numberOfArguments: 2,
+  sha1: '3d4c76e4576d1e87862dee6b4e29c4bb4c1c9830',
+  code: `local function redis_process()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local sale_key = KEYS[1]
+local transfers_key = KEYS[2]
+local to = ARGV[1]
+local needed = tonumber(ARGV[2])
+local sale = redis.call('HMGET', sale_key, 'run', 'left')
+if not sale[1] or sale[1] ~= redis_process() then
+  return '0'
+end
+local left = tonumber(sale[2])
+local units = math.min(left, math.max(needed, math.floor(left / 2)))
+if units < 1 then
+  return '0'
+end
+local sequence = redis.call('HINCRBY', sale_key, 'transfers', '1')
+redis.call('HINCRBY', sale_key, 'left', string.format('%d', -units))
+redis.call('HINCRBY', sale_key, 'sent', string.format('%d', units))
+redis.call('HSET', transfers_key, string.format('%d', sequence), string.format('%s:%d:%d', to, units, redis_clock()))
+return string.format('%d %d', sequence, units)`,
+}
+
+export const warmUp: Script = {
+  name: 'warm-up',
+  numberOfKeys: 1,
+  numberOfArguments: 7,
+  sha1: 'b5d53ad48d45c4fa3a96f5d93b0bec0d9d8587cd',
+  code: `local function redis_process()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+local sale_key = KEYS[1]
+local total = tonumber(ARGV[1])
+local left = tonumber(ARGV[2])
+local limit = ARGV[3]
+local starts_at = ARGV[4]
+local ends_at = ARGV[5]
+local buckets = ARGV[6]
+local state = ARGV[7]
+if redis.call('EXISTS', sale_key) == 1 then
+  return 0
+end
+redis.call(
+  'HSET', sale_key,
+  'state', state,
+  'startsAt', starts_at,
+  'endsAt', ends_at,
+  'limit', limit,
+  'buckets', buckets,
+  'total', string.format('%d', total),
+  'left', string.format('%d', left),
+  'sold', string.format('%d', total - left),
+  'confirmed', '0',
+  'received', '0',
+  'sent', '0',
+  'transfers', '0',
+  'version', '0',
+  'recoveries', '0',
+  'run', redis_process()
+)
+return 1`,
+}

@@ -1,0 +1,5 @@
+-- Redis' own clock in milliseconds.
+local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end

@@ -1,0 +1,28 @@
+-- Changes the state of a sale: any state to any other, but closed is final.
+--
+-- KEYS (1)
+--   1  sale      hash: the bucket's terms and counters
+-- ARGV (1)
+--   1  state     open, paused, closed or rebuilding
+-- Returns an integer.
+--   1            the sale is in this state
+--   0            refused: the sale is closed
+--   -1           no such sale in this bucket
+-- Complexity: O(1)
+
+local sale_key = KEYS[1]
+local state = ARGV[1]
+
+local current = redis.call('HGET', sale_key, 'state')
+if not current then
+  return -1
+end
+if current == state then
+  return 1
+end
+if current == 'closed' then
+  return 0
+end
+
+redis.call('HSET', sale_key, 'state', state)
+return 1
