@@ -184,7 +184,12 @@ export function route<const O extends RouteOptions, Dependencies>(
   path: string,
   options: O,
   handle: (
-    request: RouteRequest<Output<O['body']>, Output<O['query']>, O['params'] extends z.ZodType ? z.output<O['params']> : Record<string, string>, CallerOf<O['auth']>>,
+    request: RouteRequest<
+      Output<O['body']>,
+      Output<O['query']>,
+      O['params'] extends z.ZodType ? z.output<O['params']> : Record<string, string>,
+      CallerOf<O['auth']>
+    >,
     dependencies: Dependencies,
   ) => unknown,
 ): Route<Dependencies> {
@@ -205,9 +210,17 @@ export function on<S extends z.ZodType, Dependencies>(
   handle: (event: ReceivedEvent<z.output<S>>, dependencies: Dependencies) => Promise<void>,
   options: SubscriptionOptions = {},
 ): Subscription<Dependencies> {
-  return { event: event as unknown as EventDefinition<z.ZodType>, options, handle: handle as Subscription<Dependencies>['handle'] }
+  return {
+    event: event as unknown as EventDefinition<z.ZodType>,
+    options,
+    handle: handle as Subscription<Dependencies>['handle'],
+  }
 }
 
-export function every<Dependencies>(task: string, cron: string, run: (dependencies: Dependencies) => Promise<void>): Schedule<Dependencies> {
+export function every<Dependencies>(
+  task: string,
+  cron: string,
+  run: (dependencies: Dependencies) => Promise<void>,
+): Schedule<Dependencies> {
   return { task, cron, run }
 }

@@ -48,7 +48,9 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   const { issuer, audience, now = Date.now } = options
   const accessKeys = options.jwks === undefined ? undefined : keysOf(options.jwks)
   const serviceKey = options.serviceSecret === undefined ? undefined : new TextEncoder().encode(options.serviceSecret)
-  const verified = new LRUCache<string, { principal: Principal; validUntilMs: number }>({ max: options.cacheSize ?? 10_000 })
+  const verified = new LRUCache<string, { principal: Principal; validUntilMs: number }>({
+    max: options.cacheSize ?? 10_000,
+  })
 
   const verifySync = (token: string): Principal | undefined => {
     const known = verified.get(token)
@@ -106,10 +108,15 @@ function keysOf(jwks: JSONWebKeySet | string | URL): JWTVerifyGetKey {
 
 function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
-  if (error instanceof errors.JWTExpired) return new Problem('unauthenticated', 'The token has expired.', { cause: error })
-  const keysMissing = error instanceof errors.JWKSTimeout || (error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC')
+  if (error instanceof errors.JWTExpired)
+    return new Problem('unauthenticated', 'The token has expired.', { cause: error })
+  const keysMissing =
+    error instanceof errors.JWKSTimeout || (error instanceof errors.JOSEError && error.code === 'ERR_JOSE_GENERIC')
   if (keysMissing || (error instanceof TypeError && error.message === 'fetch failed')) {
-    return new Problem('dependency-unavailable', 'The keys for checking tokens cannot be fetched.', { cause: error, retryAfterSeconds: 1 })
+    return new Problem('dependency-unavailable', 'The keys for checking tokens cannot be fetched.', {
+      cause: error,
+      retryAfterSeconds: 1,
+    })
   }
   return refused(error)
 }

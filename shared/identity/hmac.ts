@@ -22,9 +22,9 @@ export function createHmacSha256(secret: Uint8Array, maximumMessageBytes = 1_024
   const views: (Buffer | undefined)[] = Array.from({ length: maximumMessageBytes + 1 }, () => undefined)
   return (message) => {
     if (message.length > maximumMessageBytes) throw new RangeError('the message is longer than this HMAC was made for')
-    const length = inner.latin1Write(message, blockBytes)
+    const length = inner.write(message, blockBytes, 'latin1')
     const view = (views[length] ??= inner.subarray(0, blockBytes + length))
-    outer.hexWrite(hash('sha256', view, 'hex'), blockBytes)
+    outer.write(hash('sha256', view, 'hex'), blockBytes, 'hex')
     return hash('sha256', outer, 'base64url')
   }
 }

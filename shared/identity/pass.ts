@@ -36,7 +36,8 @@ export function createPasses(options: { keys: readonly PassKey[]; now: () => num
   if (!signing) throw new TypeError('at least one pass key is needed')
   const macs = new Map<string, (message: string) => string>()
   for (const { id, secret } of keys) {
-    if (!/^[A-Za-z0-9_-]{1,16}$/.test(id)) throw new TypeError(`pass key id "${id}" is not 1 to 16 letters, digits, - or _`)
+    if (!/^[A-Za-z0-9_-]{1,16}$/.test(id))
+      throw new TypeError(`pass key id "${id}" is not 1 to 16 letters, digits, - or _`)
     if (secret.length < 32) throw new TypeError(`pass key "${id}" is shorter than 32 bytes`)
     if (macs.has(id)) throw new TypeError(`pass key id "${id}" is used twice`)
     macs.set(id, createHmacSha256(secret, maximumTokenLength))
@@ -52,7 +53,8 @@ export function createPasses(options: { keys: readonly PassKey[]; now: () => num
         if (!identifier.test(value)) throw new TypeError(`"${value}" cannot be in a pass`)
       }
       if (device !== '' && !identifier.test(device)) throw new TypeError('this device cannot be in a pass')
-      if (!Number.isSafeInteger(expiresAtMs) || expiresAtMs < 0) throw new TypeError('the expiry of a pass is in whole milliseconds')
+      if (!Number.isSafeInteger(expiresAtMs) || expiresAtMs < 0)
+        throw new TypeError('the expiry of a pass is in whole milliseconds')
       const signed = `${prefix}${signing.id}.${tenantId}~${userId}~${activityId}~${device}~${expiresAtMs.toString(36)}`
       return `${signed}.${sign(signed)}`
     },
@@ -64,9 +66,9 @@ export function createPasses(options: { keys: readonly PassKey[]; now: () => num
       if (payloadStart === 0 || macStart - 1 <= payloadStart || token.charCodeAt(macStart - 1) !== 46) return undefined
       const mac = macs.get(token.slice(prefix.length, payloadStart - 1))
       if (!mac) return undefined
-      expected.latin1Write(mac(token.slice(0, macStart - 1)), 0)
+      expected.write(mac(token.slice(0, macStart - 1)), 'latin1')
       given.fill(0)
-      given.latin1Write(token.slice(macStart), 0)
+      given.write(token.slice(macStart), 'latin1')
       if (!timingSafeEqual(given, expected)) return undefined
       // From here on the text is ours, so its form needs no check.
       const parts = token.slice(payloadStart, macStart - 1).split('~')

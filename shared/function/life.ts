@@ -1,0 +1,87 @@
+/** How a host ends: nothing that was accepted is cut off, and everything has a limit. */
+import type { Server } from 'node:http'
+import process from 'node:process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { Host } from './host.ts'
+
+/** After the time for draining the handlers' signals are aborted; this long they have to answer. */
+const lastWordsMs = 500
+const stopTimeoutMs = 10_000
+const idleSweepMs = 50
+
+/**
+ * Not ready → (delay) → nothing new is accepted, background loops and streams end → requests in flight are answered → each
+ * function's `stop`. `delayMs` is the time in which proxies learn that this process is not ready.
+ */
+export async function endHost(host: Host, server: Server, delayMs: number): Promise<void> {
+  host.closing = true
+  if (delayMs > 0) await sleep(delayMs)
+  host.draining.abort()
+  await drainServer(host, server)
+  await Promise.all(
+    host.mounted.map(async ({ definition, dependencies, log }) => {
+      if (!definition.stop) return
+      const { promise: late, reject } = Promise.withResolvers<never>()
+      const timer = setTimeout(() => reject(new Error(`stop took longer than ${stopTimeoutMs} ms`)), stopTimeoutMs)
+      try {
+        await Promise.race([definition.stop(dependencies), late])
+      } catch (error) {
+        log.error({ error }, 'the function did not stop cleanly')
+      } finally {
+        clearTimeout(timer)
+      }
+    }),
+  )
+  for (const registry of host.registries) registry.clear()
+}
+
+async function drainServer(host: Host, server: Server): Promise<void> {
+  const { promise: closed, resolve } = Promise.withResolvers<'closed'>()
+  server.close(() => resolve('closed'))
+  // Node closes the connections that are idle now; those that become idle later are closed here.
+  const sweep = setInterval(() => server.closeIdleConnections(), idleSweepMs)
+  const limit = new AbortController()
+  const timeout = async (ms: number) =>
+    sleep(ms, 'late' as const, { signal: limit.signal }).catch(() => 'late' as const)
+  try {
+    if ((await Promise.race([closed, timeout(host.config.DRAIN_TIMEOUT_MS)])) === 'closed') return
+    host.log.error('requests are still in flight after the time for draining; they are given up')
+    host.ending.abort()
+    if ((await Promise.race([closed, timeout(lastWordsMs)])) === 'late') server.closeAllConnections()
+    await closed
+  } finally {
+    clearInterval(sweep)
+    limit.abort()
+  }
+}
+
+/**
+ * Makes the host answer for the process: signals drain and exit with 0, a second signal exits at once, whatever was thrown
+ * and not caught is logged and exits with 1: after that nothing in the process can be trusted, not even draining.
+ */
+export function ownProcess(stop: () => Promise<void>, log: Logger): void {
+  let ending = false
+  const end = (signal: string) => {
+    if (ending) process.exit(1)
+    ending = true
+    log.info({ signal }, 'draining')
+    stop().then(
+      () => {
+        log.info('stopped')
+        process.exit(0)
+      },
+      (error: unknown) => {
+        log.fatal({ error }, 'stopping failed')
+        process.exit(1)
+      },
+    )
+  }
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) process.on(signal, end)
+  const fail = (kind: string) => (error: unknown) => {
+    log.fatal({ error }, kind)
+    process.exit(1)
+  }
+  process.on('uncaughtException', fail('uncaught exception'))
+  process.on('unhandledRejection', fail('unhandled rejection'))
+}

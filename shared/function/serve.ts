@@ -1,0 +1,200 @@
+/** Runs function definitions: one in its own process, or many in one (`npm start`, small installations, tests). */
+import type { Server } from 'node:http'
+import process from 'node:process'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Logger } from 'pino'
+import { ConfigurationError, parseEnvironment } from '../config/environment.ts'
+import type { Environment } from '../config/environment.ts'
+import { createTokenVerifier } from '../identity/access-token.ts'
+import { createLog } from '../telemetry/log.ts'
+import { createFunctionRegistry, createProcessRegistry } from '../telemetry/metrics.ts'
+import { startTracing } from '../telemetry/tracing.ts'
+import type { AnyFunction } from './declaration.ts'
+import { createDispatch } from './dispatch.ts'
+import { createFront } from './front.ts'
+import type { HotEntry } from './front.ts'
+import { createReadiness } from './health.ts'
+import { hostConfig, hostConfigProblems } from './host-config.ts'
+import type { HostConfig } from './host-config.ts'
+import type { Host, Measures, Mounted } from './host.ts'
+import { createInFlight } from './in-flight.ts'
+import type { InFlight } from './in-flight.ts'
+import { endHost, ownProcess } from './life.ts'
+import { openApiOf } from './openapi.ts'
+import { compileHotPath } from './path.ts'
+import { startRuntime, urlOf } from './runtime.ts'
+
+export type ServeOptions = {
+  /** Before PORT; 0 takes a free port. */
+  port?: number
+  /** Before HOST; without either all addresses. */
+  host?: string
+  /**
+   * Default: the process' own, and then the process belongs to the host: signals drain and exit, failures at start and
+   * uncaught exceptions exit with 1. With an environment given here (tests, embedding) failures are thrown.
+   */
+  environment?: Environment
+  log?: Logger
+}
+
+export type Serving = {
+  /** Without a trailing slash; loopback when the host listens on all addresses. */
+  url: string
+  server: Server
+  /** Drains and cleans up; does not end the process. */
+  stop(): Promise<void>
+}
+
+/** Throws ConfigurationError with all problems of the environment at once, or what `connect` or listening threw. */
+export async function serve(definitions: readonly AnyFunction[], options: ServeOptions = {}): Promise<Serving> {
+  if (options.environment) return (await begin(definitions, options, options.environment)).serving
+  try {
+    const { serving, stopWithDelay, log } = await begin(definitions, options, process.env)
+    ownProcess(stopWithDelay, log)
+    return serving
+  } catch (error) {
+    console.error(startFailure(error))
+    process.exit(1)
+  }
+}
+
+async function begin(definitions: readonly AnyFunction[], options: ServeOptions, environment: Environment) {
+  const name = definitions.length === 1 ? definitions[0]!.name : 'stampede'
+  const [config, ...functionConfigs] = parseEnvironment(
+    environment,
+    [
+      { name: 'the host', schema: hostConfig },
+      ...definitions.map((definition) => ({ name: definition.name, schema: definition.config })),
+    ],
+    ([own]) => hostConfigProblems(own as HostConfig, definitions),
+  ) as [HostConfig, ...unknown[]]
+  const log = options.log ?? createLog({ level: config.LOG_LEVEL, service: name })
+  const tracing = startTracing(environment, name)
+  const hostRegistry = new Registry()
+  const host: Host = {
+    config,
+    log,
+    verifier: createTokenVerifier({
+      jwks: config.AUTH_JWKS ?? config.AUTH_JWKS_URL,
+      issuer: config.AUTH_ISSUER,
+      audience: config.AUTH_AUDIENCE,
+      serviceSecret: config.SERVICE_SECRET,
+    }),
+    mounted: [],
+    registries: [],
+    measures: createMeasures(hostRegistry),
+    closing: false,
+    draining: new AbortController(),
+    ending: new AbortController(),
+  }
+  host.mounted = await mount(host, definitions, functionConfigs)
+  host.registries = [createProcessRegistry(), hostRegistry, ...host.mounted.map(({ metrics }) => metrics)]
+
+  const hot = hotEntries(host)
+  const requests = createInFlight(config.MAX_IN_FLIGHT)
+  const events = createInFlight(config.MAX_EVENTS_IN_FLIGHT)
+  registerGauges(hostRegistry, { requests, events }, hot)
+  const openApi = () => JSON.stringify(openApiOf(definitions))
+  const server = await startRuntime({
+    port: options.port ?? config.PORT,
+    host: options.host ?? config.HOST,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+    front: createFront({ host, hot, requests, events, readiness: createReadiness(host), openApi }),
+    invoke: createDispatch(host, hot),
+  })
+  const url = urlOf(server)
+  log.info({ url, functions: definitions.map((definition) => definition.name) }, 'listening')
+
+  let stopped: Promise<void> | undefined
+  const stopAfter = (delayMs: number) => {
+    stopped ??= endHost(host, server, delayMs).then(async () => tracing.stop())
+    return stopped
+  }
+  const serving: Serving = { url, server, stop: async () => stopAfter(0) }
+  return { serving, stopWithDelay: async () => stopAfter(config.DRAIN_DELAY_MS), log }
+}
+
+async function mount(host: Host, definitions: readonly AnyFunction[], configs: readonly unknown[]): Promise<Mounted[]> {
+  const mounted: Mounted[] = []
+  for (const [index, definition] of definitions.entries()) {
+    const log = host.log.child({ function: definition.name })
+    const metrics = createFunctionRegistry(definition.name)
+    const services = { name: definition.name, log, metrics, draining: host.draining.signal }
+    mounted.push({ definition, dependencies: await definition.connect(configs[index], services), log, metrics })
+  }
+  return mounted
+}
+
+function hotEntries({ mounted }: Host): HotEntry[] {
+  return mounted.flatMap(({ definition, dependencies }) =>
+    definition.routes.flatMap((route) =>
+      route.kind === 'hot-route'
+        ? [
+            {
+              method: route.method,
+              path: route.path,
+              match: compileHotPath(route.path),
+              handle: route.handler(dependencies),
+              count: 0,
+            },
+          ]
+        : [],
+    ),
+  )
+}
+
+function createMeasures(registry: Registry): Measures {
+  const registers = [registry]
+  return {
+    requestSeconds: new Histogram({
+      name: 'http_request_duration_seconds',
+      help: 'Time from the routing to the end of the answer, without hot routes.',
+      labelNames: ['route', 'method', 'status'],
+      buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    }),
+    eventSeconds: new Histogram({
+      name: 'event_duration_seconds',
+      help: 'Time a function took for an event; the outcome is done, refused or retry.',
+      labelNames: ['function', 'type', 'outcome'],
+      buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers,
+    }),
+    refused: new Counter({
+      name: 'http_overload_refusals_total',
+      help: 'Requests and events that were refused because a limit of work in flight was reached.',
+      labelNames: ['reason'],
+      registers,
+    }),
+  }
+}
+
+function registerGauges(registry: Registry, inFlight: Record<string, InFlight>, hot: readonly HotEntry[]): void {
+  new Gauge({
+    name: 'http_requests_in_flight',
+    help: 'Ordinary requests and events that are being worked on.',
+    labelNames: ['kind'],
+    registers: [registry],
+    collect() {
+      for (const [kind, { count }] of Object.entries(inFlight)) this.set({ kind }, count)
+    },
+  })
+  new Counter({
+    name: 'http_hot_requests_total',
+    help: 'Requests of hot routes; their outcomes are counted by the functions.',
+    labelNames: ['route', 'method'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const { path, method, count } of hot) this.inc({ route: path, method }, count)
+    },
+  })
+}
+
+function startFailure(error: unknown): string {
+  if (error instanceof ConfigurationError) return error.message
+  if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
+    return `The address is taken by another process (${error.message}). Set PORT to a free port, or end that process.`
+  }
+  return `The start failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+}
