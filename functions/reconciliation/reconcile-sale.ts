@@ -71,8 +71,8 @@ export async function reconcileSale(
     effects.stillMine()
     const compared = await reconcileBucket(effects.bucket(bucket), limits.bucket)
     // Lost since the run began: the next run rebuilds it.
-    if (compared.status === 'missing') return { ...result, outcome: 'not-in-redis' }
-    if (compared.status === 'recovering') return { ...result, outcome: 'recovering' }
+    if (compared.status !== 'compared')
+      return { ...result, outcome: compared.status === 'missing' ? 'not-in-redis' : 'recovering' }
     result.findings.push(...compared.findings.map((finding) => ({ ...finding, bucket })))
     result.buyers += compared.buyers
     result.orders += compared.orders

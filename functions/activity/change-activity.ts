@@ -1,0 +1,195 @@
+/** Every change of an activity: under its row lock, by the table of its states, with its history and its event in one transaction. */
+import type { PoolConnection } from 'mysql2/promise'
+import type { z } from 'zod'
+import {
+  activityCancelled,
+  activityClosed,
+  activityOpened,
+  activityPaused,
+  activityResumed,
+  activityScheduled,
+  activitySettled,
+} from '@stampede/eventing/catalogue/events.ts'
+import type { Outbox } from '@stampede/shared/events/outbox.ts'
+import type { OutgoingEvent } from '@stampede/shared/events/publish.ts'
+import { Problem } from '@stampede/shared/http/problem.ts'
+import { allowedCommands, nextState, type ActivityCommand } from './activity-state.ts'
+import { insertActivity, insertTransition, lockActivity, saveActivity, type Activity } from './store.ts'
+import { scheduleErrors, termsOf, type ActivityChange, type NewActivity } from './terms.ts'
+
+export type ChangeContext = { tx: PoolConnection; outbox: Outbox; now: () => number; tenantId: string; actor: string }
+
+const stateEvents = {
+  open: activityOpened,
+  pause: activityPaused,
+  resume: activityResumed,
+  close: activityClosed,
+  cancel: activityCancelled,
+} as const
+
+/** The event that tells of a command; some changes are nobody else's business. */
+function eventOf(command: ActivityCommand, before: Activity, after: Activity): OutgoingEvent<z.ZodType> | undefined {
+  const { tenantId, activityId, updatedAt: at } = after
+  const outgoing = <S extends z.ZodType>(event: OutgoingEvent<S>) =>
+    // The id is stable for each fact: one version of one activity.
+    ({ ...event, id: `${tenantId}:${activityId}:${after.version}`, time: at }) as unknown as OutgoingEvent<z.ZodType>
+  switch (command) {
+    case 'schedule':
+      return outgoing({ definition: activityScheduled, subject: activityId, data: termsOf(after) })
+    case 'cancel':
+      if (before.state === 'draft') return undefined
+      return outgoing({ definition: stateEvents.cancel, subject: activityId, data: { tenantId, activityId, at } })
+    case 'open':
+    case 'pause':
+    case 'resume':
+    case 'close':
+      return outgoing({ definition: stateEvents[command], subject: activityId, data: { tenantId, activityId, at } })
+    case 'settle':
+      return outgoing({
+        definition: activitySettled,
+        subject: activityId,
+        data: {
+          tenantId,
+          activityId,
+          variantId: after.variantId,
+          allocated: after.stock,
+          sold: after.sold ?? 0,
+          unsold: after.unsold ?? 0,
+          at,
+        },
+      })
+    default:
+      return undefined
+  }
+}
+
+export async function createActivity(
+  context: ChangeContext,
+  activityId: string,
+  input: NewActivity,
+): Promise<Activity> {
+  const at = new Date(context.now()).toISOString()
+  if (Date.parse(input.endsAt) <= Date.parse(input.startsAt)) {
+    throw new Problem('invalid-request', 'The window ends before it begins.', {
+      errors: [{ pointer: '/endsAt', detail: 'must be after startsAt' }],
+    })
+  }
+  if (await lockActivity(context.tx, context.tenantId, activityId)) {
+    throw new Problem('conflict', `The activity ${activityId} exists already.`)
+  }
+  const activity: Activity = {
+    ...input,
+    activityId,
+    tenantId: context.tenantId,
+    state: 'draft',
+    version: 1,
+    allocatedAt: null,
+    refusal: null,
+    reconciliation: null,
+    consistency: null,
+    sold: null,
+    unsold: null,
+    createdAt: at,
+    updatedAt: at,
+  }
+  await insertActivity(context.tx, activity)
+  return activity
+}
+
+async function lockExisting({ tx, tenantId }: ChangeContext, activityId: string): Promise<Activity> {
+  const activity = await lockActivity(tx, tenantId, activityId)
+  if (!activity) throw new Problem('not-found', `There is no activity ${activityId}.`)
+  return activity
+}
+
+function refused(activity: Activity, command: ActivityCommand): Problem {
+  return new Problem('conflict', `An activity that is ${activity.state} does not allow "${command}".`, {
+    extensions: { state: activity.state, allowed: allowedCommands(activity.state) },
+  })
+}
+
+/**
+ * Carries out a command. `guard` sees the locked activity and may throw; `changes` are saved with the new state.
+ * A command that the state does not allow is a conflict that says what is allowed.
+ */
+export async function transition(
+  context: ChangeContext,
+  activityId: string,
+  command: ActivityCommand,
+  options: { guard?: (activity: Activity) => void; changes?: Partial<Activity> } = {},
+): Promise<Activity> {
+  const before = await lockExisting(context, activityId)
+  const to = nextState(before.state, command)
+  if (to === undefined) throw refused(before, command)
+  options.guard?.(before)
+  const at = new Date(context.now()).toISOString()
+  const after: Activity = { ...before, ...options.changes, state: to, version: before.version + 1, updatedAt: at }
+  await saveActivity(context.tx, after)
+  await insertTransition(context.tx, after, {
+    version: after.version,
+    command,
+    from: before.state,
+    to,
+    actor: context.actor,
+    at,
+  })
+  const event = eventOf(command, before, after)
+  if (event) await context.outbox.add(context.tx, [event])
+  return after
+}
+
+export async function changeActivity(
+  context: ChangeContext,
+  activityId: string,
+  change: ActivityChange,
+): Promise<Activity> {
+  const { version, ...changes } = change
+  const defined = Object.fromEntries(
+    Object.entries(changes).filter(([, value]) => value !== undefined),
+  ) as Partial<Activity>
+  return transition(context, activityId, 'change', {
+    changes: { ...defined, refusal: null },
+    guard: (activity) => {
+      if (activity.version !== version) {
+        throw new Problem('conflict', `The activity changed: it has version ${activity.version} now.`, {
+          extensions: { version: activity.version },
+        })
+      }
+      const { startsAt, endsAt } = { ...activity, ...defined }
+      if (Date.parse(endsAt) <= Date.parse(startsAt)) {
+        throw new Problem('invalid-request', 'The window ends before it begins.', {
+          errors: [{ pointer: '/endsAt', detail: 'must be after startsAt' }],
+        })
+      }
+    },
+  })
+}
+
+export function scheduleActivity(context: ChangeContext, activityId: string): Promise<Activity> {
+  return transition(context, activityId, 'schedule', {
+    changes: { refusal: null, allocatedAt: null },
+    guard: (activity) => {
+      const errors = scheduleErrors(activity, context.now())
+      if (errors.length > 0)
+        throw new Problem('unprocessable', 'The activity cannot be scheduled as it is.', { errors })
+    },
+  })
+}
+
+/** Saves facts that other functions told, in any state, without a transition. */
+export async function noteFacts(context: ChangeContext, activityId: string, facts: Partial<Activity>): Promise<void> {
+  const activity = await lockActivity(context.tx, context.tenantId, activityId)
+  if (activity) await saveActivity(context.tx, { ...activity, ...facts })
+}
+
+/** A command of an event or of the clock: nothing happens when the state does not allow it (any more). */
+export async function transitionIfAllowed(
+  context: ChangeContext,
+  activityId: string,
+  command: ActivityCommand,
+  changes: Partial<Activity> = {},
+): Promise<Activity | undefined> {
+  const activity = await lockActivity(context.tx, context.tenantId, activityId)
+  if (!activity || nextState(activity.state, command) === undefined) return undefined
+  return transition(context, activityId, command, { changes })
+}

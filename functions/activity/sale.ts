@@ -1,0 +1,43 @@
+/** The sale of an activity in Redis, all its buckets together. */
+import type { BucketSnapshot, SaleState, SaleStore } from '@stampede/shared/sale/types.ts'
+import type { Activity } from './store.ts'
+
+type SaleOf = Pick<Activity, 'tenantId' | 'activityId' | 'buckets'>
+
+export type SaleSums = { sold: number; left: number; total: number; outboxLength: number }
+
+const refs = ({ tenantId, activityId, buckets }: SaleOf) =>
+  Array.from({ length: buckets }, (_, bucket) => ({ tenantId, activityId, bucket }))
+
+export function readSale(store: SaleStore, sale: SaleOf): Promise<(BucketSnapshot | undefined)[]> {
+  return Promise.all(refs(sale).map((bucket) => store.snapshot(bucket)))
+}
+
+export function sums(snapshots: readonly (BucketSnapshot | undefined)[]): SaleSums {
+  const sum = (field: keyof SaleSums) => snapshots.reduce((units, snapshot) => units + (snapshot?.[field] ?? 0), 0)
+  return { sold: sum('sold'), left: sum('left'), total: sum('total'), outboxLength: sum('outboxLength') }
+}
+
+/** Sets the state where the sale exists and says otherwise. A sale that is being rebuilt is left to the reconciliation, which asks for the state itself. */
+export async function applySaleState(store: SaleStore, sale: SaleOf, wanted: SaleState): Promise<boolean> {
+  const snapshots = await readSale(store, sale)
+  let changed = false
+  for (const bucket of refs(sale)) {
+    const snapshot = snapshots[bucket.bucket]
+    if (!snapshot || snapshot.state === wanted) continue
+    if (snapshot.state === 'rebuilding') continue
+    changed = (await store.setState(bucket, wanted)) || changed
+  }
+  return changed
+}
+
+/**
+ * Takes a sale off before anything is sold: pauses it, looks, and closes it for good only when nothing was sold; otherwise it
+ * goes on as before. Returns the units sold.
+ */
+export async function withdrawSale(store: SaleStore, sale: SaleOf): Promise<number> {
+  await applySaleState(store, sale, 'paused')
+  const { sold } = sums(await readSale(store, sale))
+  await applySaleState(store, sale, sold > 0 ? 'open' : 'closed')
+  return sold
+}
