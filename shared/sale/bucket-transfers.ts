@@ -13,10 +13,10 @@ import type { BucketRef } from './types.ts'
 const searchLimit = 3
 
 export type BucketTransfers = {
-  rebalance(to: BucketRef, buckets: number, needed: number): Promise<number>
-  finish(bucket: BucketRef): Promise<number>
+  rebalance: (to: BucketRef, buckets: number, needed: number) => Promise<number>
+  finish: (bucket: BucketRef) => Promise<number>
   /** Lines `sequence units` of all transfers that other buckets received from this one. */
-  receivedFrom(bucket: BucketRef): Promise<string>
+  receivedFrom: (bucket: BucketRef) => Promise<string>
 }
 
 export function createBucketTransfers(redis: Redis | Cluster, memoryMs: number): BucketTransfers {

@@ -59,13 +59,14 @@ const batchVerdicts: Record<string, PurchaseVerdict> = {
 export function parseVerdicts(reply: string, purchases: readonly Purchase[]): PurchaseBatchResult {
   const first = reply.charCodeAt(0)
   if (first > 57 /* not a digit, so a code for the whole batch */) {
-    return { verdicts: new Array<PurchaseVerdict>(purchases.length).fill(batchVerdict(reply)), left: undefined }
+    const verdict = batchVerdict(reply)
+    return { verdicts: purchases.map(() => verdict), left: undefined }
   }
-  const verdicts = new Array<PurchaseVerdict>(purchases.length)
+  const verdicts: PurchaseVerdict[] = []
   const headEnd = reply.indexOf('\n')
   if (headEnd === -1) {
     for (let i = 0; i < purchases.length; i++) {
-      verdicts[i] = { outcome: 'accepted', orderNumber: purchases[i]!.orderNumber }
+      verdicts.push({ outcome: 'accepted', orderNumber: purchases[i]!.orderNumber })
     }
     return withHead(verdicts, reply)
   }
@@ -73,7 +74,7 @@ export function parseVerdicts(reply: string, purchases: readonly Purchase[]): Pu
   for (let i = 0; i < purchases.length; i++) {
     let to = reply.indexOf('\n', from)
     if (to === -1) to = reply.length
-    verdicts[i] = verdictOf(reply, from, to, purchases[i]!)
+    verdicts.push(verdictOf(reply, from, to, purchases[i]!))
     from = to + 1
   }
   return withHead(verdicts, reply.slice(0, headEnd))

@@ -1,0 +1,167 @@
+/**
+ * What this process applied to the sale and Redis may still forget. Redis with `appendfsync everysec` loses its last second or
+ * two, a failover what was not copied yet; ten seconds counted back from the last call that succeeded cover both.
+ *
+ * Entries are the arrays that the callers have anyway: remembering a batch costs the hot path one small object.
+ */
+import type { BucketRef, BucketSnapshot, Purchase, PurchaseBatchResult, SaleOperation } from './types.ts'
+
+export type JournalOptions = {
+  /** Milliseconds; any clock that does not jump is good. Default: the process's monotonic clock. */
+  now?: () => number
+  /** How long operations are kept, counted back from the last successful purchase call. Default 10,000. */
+  keepMs?: number
+  /** Limit for one bucket; the oldest go first. Default 500,000. */
+  maximumOperations?: number
+  /** Limit of buckets; the one that was written longest ago goes first. Default 1,024. */
+  maximumBuckets?: number
+}
+
+type Order = { userId: string; orderNumber: string }
+type Batch =
+  | { atMs: number; kind: 'purchase'; items: readonly Purchase[] }
+  | { atMs: number; kind: 'release'; items: readonly Order[] }
+
+type BucketJournal = {
+  batches: Batch[]
+  operations: number
+  /** Recoveries of the sale that this process knows and, where it had to, has replayed its journal for. */
+  recoveries: number | undefined
+  mustReplay: boolean
+}
+
+export type Journal = {
+  /** After each purchase call: remembers the accepted ones. Both arrays must not be changed afterwards. */
+  purchased(bucket: BucketRef, purchases: readonly Purchase[], result: PurchaseBatchResult): void
+  /** After each successful release call. */
+  released(bucket: BucketRef, orders: readonly Order[]): void
+  /** After a snapshot: a process without purchases notices a recovery by it. */
+  observed(bucket: BucketRef, snapshot: Pick<BucketSnapshot, 'whole' | 'recoveries'>): void
+  /** True from the moment when Redis was seen to have restarted until `replayed`. Nothing is forgotten meanwhile. */
+  mustReplay(bucket: BucketRef): boolean
+  /** Everything that Redis may have lost, oldest first. */
+  operations(bucket: BucketRef): SaleOperation[]
+  /** Everything was restored, in a Redis that had been recovered `recoveries` times by then: it may be lost again from now on. */
+  replayed(bucket: BucketRef, recoveries: number): void
+  /** The sale is settled. */
+  forget(bucket: BucketRef): void
+  /** Operations kept, over all buckets. */
+  size(): number
+}
+
+export function createJournal(options: JournalOptions = {}): Journal {
+  const {
+    now = () => performance.now(),
+    keepMs = 10_000,
+    maximumOperations = 500_000,
+    maximumBuckets = 1_024,
+  } = options
+  const buckets = new Map<string, BucketJournal>()
+
+  const keyOf = (bucket: BucketRef) => `${bucket.tenantId}:${bucket.activityId}:${bucket.bucket}`
+  const journalOf = (bucket: BucketRef): BucketJournal => {
+    const key = keyOf(bucket)
+    let journal = buckets.get(key)
+    if (!journal) {
+      journal = { batches: [], operations: 0, recoveries: undefined, mustReplay: false }
+      if (buckets.size >= maximumBuckets) buckets.delete(buckets.keys().next().value!)
+      buckets.set(key, journal)
+    }
+    return journal
+  }
+
+  const append = (key: string, journal: BucketJournal, batch: Batch): void => {
+    journal.batches.push(batch)
+    journal.operations += batch.items.length
+    let dropped = 0
+    while (journal.operations > maximumOperations) journal.operations -= journal.batches[dropped++]!.items.length
+    if (dropped > 0) journal.batches.splice(0, dropped)
+    // The map's order is the order of the last write.
+    buckets.delete(key)
+    buckets.set(key, journal)
+  }
+
+  const prune = (journal: BucketJournal): void => {
+    const { batches } = journal
+    const oldestMs = now() - keepMs
+    let old = 0
+    while (old < batches.length && batches[old]!.atMs < oldestMs) old++
+    // Moving the others for the sake of a few costs more than keeping the few a little longer.
+    if (old === 0 || (old < 64 && old < batches.length / 8)) return
+    for (const batch of batches.splice(0, old)) journal.operations -= batch.items.length
+  }
+
+  const sawRecoveries = (journal: BucketJournal, recoveries: number): void => {
+    if (journal.recoveries === undefined) journal.recoveries = recoveries
+    else if (journal.recoveries !== recoveries) journal.mustReplay = true
+    if (!journal.mustReplay) prune(journal)
+  }
+
+  return {
+    purchased: (bucket, purchases, result) => {
+      const journal = journalOf(bucket)
+      if (result.left === undefined) {
+        if (result.verdicts[0]?.outcome === 'recovering') journal.mustReplay = true
+        return
+      }
+      // A replay that is due must not miss these: they come after it in any case, restoring them changes nothing.
+      const items = acceptedOf(purchases, result)
+      if (items.length > 0) append(keyOf(bucket), journal, { atMs: now(), kind: 'purchase', items })
+      if (result.recoveries !== undefined) sawRecoveries(journal, result.recoveries)
+    },
+
+    released: (bucket, orders) => {
+      // Never prunes: a release works in a Redis that has not been recovered, too, so it does not prove that nothing was lost.
+      if (orders.length > 0) append(keyOf(bucket), journalOf(bucket), { atMs: now(), kind: 'release', items: orders })
+    },
+
+    observed: (bucket, { whole, recoveries }) => {
+      const journal = buckets.get(keyOf(bucket))
+      if (!journal) return
+      if (whole) sawRecoveries(journal, recoveries)
+      else journal.mustReplay = true
+    },
+
+    mustReplay: (bucket) => buckets.get(keyOf(bucket))?.mustReplay ?? false,
+
+    operations: (bucket) => (buckets.get(keyOf(bucket))?.batches ?? []).flatMap(operationsOf),
+
+    replayed: (bucket, recoveries) => {
+      const journal = journalOf(bucket)
+      const atMs = now()
+      for (const batch of journal.batches) batch.atMs = atMs
+      journal.recoveries = recoveries
+      journal.mustReplay = false
+    },
+
+    forget: (bucket) => {
+      buckets.delete(keyOf(bucket))
+    },
+
+    size: () => {
+      let operations = 0
+      for (const journal of buckets.values()) operations += journal.operations
+      return operations
+    },
+  }
+}
+
+function acceptedOf(purchases: readonly Purchase[], { verdicts }: PurchaseBatchResult): readonly Purchase[] {
+  let refused = 0
+  for (let i = 0; i < verdicts.length; i++) if (verdicts[i]!.outcome !== 'accepted') refused++
+  if (refused === 0) return purchases
+  return refused === purchases.length ? [] : purchases.filter((_, i) => verdicts[i]!.outcome === 'accepted')
+}
+
+function operationsOf(batch: Batch): SaleOperation[] {
+  if (batch.kind === 'release') {
+    return batch.items.map(({ userId, orderNumber }) => ({ kind: 'release', userId, orderNumber }))
+  }
+  return batch.items.map(({ userId, quantity, orderNumber, idempotencyKey }) => ({
+    kind: 'purchase',
+    userId,
+    quantity,
+    orderNumber,
+    idempotencyKey,
+  }))
+}
