@@ -1,4 +1,4 @@
-import { ConfigResourceTypes, type Admin, type Kafka } from 'kafkajs'
+import type { Admin, Kafka } from 'kafkajs'
 
 export type TopicOptions = {
   topic: string
@@ -18,8 +18,8 @@ const readyPauseMs = 100
 
 /**
  * Creates topics that are missing and checks them all: a source reports itself ready although its topic does not exist,
- * so that a typo would lose events in silence. A topic with fewer partitions than wanted gets more only when it is empty of
- * meaning to do so (never: keys would move); it is refused instead. More partitions than wanted are accepted.
+ * so that a typo would lose events in silence. A topic with fewer partitions than wanted is refused, because adding some would
+ * move keys; more than wanted are accepted.
  *
  * @throws TopicMismatchError with every problem at once.
  */
@@ -89,22 +89,4 @@ async function findProblems(
       return []
     }),
   ]
-}
-
-/** Configuration of a topic that differs from the cluster's defaults. */
-export async function topicConfig(kafka: Kafka, topic: string): Promise<Record<string, string>> {
-  const admin = kafka.admin()
-  await admin.connect()
-  try {
-    const { resources } = await admin.describeConfigs({
-      includeSynonyms: false,
-      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic }],
-    })
-    const entries = resources[0]?.configEntries ?? []
-    return Object.fromEntries(
-      entries.filter(({ isDefault }) => !isDefault).map((entry) => [entry.configName, entry.configValue]),
-    )
-  } finally {
-    await admin.disconnect()
-  }
 }

@@ -1,0 +1,271 @@
+/** One consumer group: fetches in batches, delivers by lanes, commits watermarks. Serves a Trigger or a KafkaSource. */
+import type { Admin, Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
+import { checkAttributes, type EventMessage } from '@stampede/shared/events/cloud-event.ts'
+import { decodeKafka } from '@stampede/shared/kafka/cloud-event.ts'
+import { createConsumer } from '@stampede/shared/kafka/connect.ts'
+import type { Deliver } from './deliver.ts'
+import { Lanes } from './lanes.ts'
+import type { EngineLog } from './log.ts'
+import type { ConsumerMetrics } from './metrics.ts'
+import type { ConsumerPlan } from './plan.ts'
+import { wrapRecord } from './wrap-record.ts'
+
+export type StartOffset = { topic: string; partition: number; offset: string }
+
+export type EventConsumerOptions = {
+  kafka: Kafka
+  plan: ConsumerPlan
+  deliver: Deliver
+  log: EngineLog
+  metrics: ConsumerMetrics
+  /** Where partitions without a committed offset begin, so that nothing that is produced from now on is skipped. */
+  startOffsets: readonly StartOffset[]
+  /** Deliveries at once for each partition. */
+  concurrency: number
+  /** Records of a partition held in memory before fetching pauses. */
+  maximumHeld: number
+  commitIntervalMs: number
+  sessionTimeoutMs: number
+}
+
+type Partition = { topic: string; partition: number; lanes: Lanes<EventMessage>; committed: bigint | undefined }
+
+const restartPauseMs = 1_000
+
+export class EventConsumer {
+  readonly #options: EventConsumerOptions
+  readonly #joined = Promise.withResolvers<void>()
+  #consumer: Consumer | undefined
+  #partitions = new Map<string, Partition>()
+  /** Ends requests; only when stopping takes too long. */
+  readonly #abort = new AbortController()
+  /** Ends the waits before repeats of the current assignment. */
+  #pauses = new AbortController()
+  /** Deliveries of an earlier assignment that have not ended: a new one waits for them, else two would run for one key. */
+  #leftovers: Promise<unknown> = Promise.resolve()
+  #commitTimer: NodeJS.Timeout | undefined
+  #committing: Promise<void> = Promise.resolve()
+  #stopping = false
+  #isJoined = false
+  #startIsFixed = false
+  #firstOffsets = new Map<string, bigint>()
+
+  constructor(options: EventConsumerOptions) {
+    this.#options = options
+  }
+
+  get name(): string {
+    return this.#options.plan.name
+  }
+
+  get isJoined(): boolean {
+    return this.#isJoined
+  }
+
+  /** Resolves when the group has given this consumer its partitions and their first offsets are fixed. */
+  get joined(): Promise<void> {
+    return this.#joined.promise
+  }
+
+  /** The offset up to which a partition is settled, where it is known. */
+  settled(topic: string, partition: number): bigint | undefined {
+    return this.#partitions.get(`${topic}/${partition}`)?.lanes.watermark
+  }
+
+  get partitions(): { topic: string; partition: number; inFlight: number }[] {
+    return [...this.#partitions.values()].map(({ topic, partition, lanes }) => ({
+      topic,
+      partition,
+      inFlight: lanes.running,
+    }))
+  }
+
+  /** Where the group began or had come to when this consumer got the partition. */
+  async firstOffset(admin: Admin, topic: string, partition: number): Promise<bigint> {
+    const key = `${topic}/${partition}`
+    const known = this.#firstOffsets.get(key)
+    if (known !== undefined) return known
+    const found = await admin.fetchOffsets({ groupId: this.#options.plan.groupId, topics: [topic] })
+    for (const { partition: number, offset } of found[0]?.partitions ?? []) {
+      // -1: nothing committed, the beginning.
+      this.#firstOffsets.set(`${topic}/${number}`, BigInt(offset) < 0n ? 0n : BigInt(offset))
+    }
+    return this.#firstOffsets.get(key) ?? 0n
+  }
+
+  async start(): Promise<void> {
+    const { kafka, plan, log, sessionTimeoutMs, commitIntervalMs } = this.#options
+    const consumer = createConsumer(kafka, { groupId: plan.groupId, sessionTimeoutMs })
+    this.#consumer = consumer
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => this.#assigned(consumer, payload.memberAssignment))
+    consumer.on(consumer.events.CRASH, ({ payload }) => {
+      this.#isJoined = false
+      log.error({ consumer: plan.name, error: payload.error.message, restart: payload.restart }, 'consumer failed')
+      // kafkajs goes on by itself only after errors that it takes for passing ones.
+      if (!payload.restart) this.#restartLater(consumer)
+    })
+    await consumer.connect()
+    await consumer.subscribe({ topics: plan.topics, fromBeginning: plan.startAt === 'earliest' })
+    await consumer.run({
+      autoCommit: false,
+      // A partition never blocks in the handler, so this is only a ceiling.
+      partitionsConsumedConcurrently: 64,
+      eachBatch: (payload) => this.#onBatch(consumer, payload),
+    })
+    this.#commitTimer ??= setInterval(() => void this.#commit(), commitIntervalMs)
+  }
+
+  /** Lets deliveries that run come to an end (at most `graceMs`), commits, and leaves the group. */
+  async stop(graceMs: number): Promise<void> {
+    this.#stopping = true
+    clearInterval(this.#commitTimer)
+    const closing = Promise.all([...this.#partitions.values()].map(({ lanes }) => lanes.close()))
+    const timer = setTimeout(() => this.#abort.abort(), graceMs)
+    // A pause before a repeat is not worth waiting for: the event is delivered again after the next start.
+    this.#pauses.abort()
+    await closing
+    clearTimeout(timer)
+    await this.#commit()
+    await this.#consumer?.disconnect().catch((error: unknown) => {
+      this.#options.log.warn(
+        { consumer: this.name, error: (error as Error).message },
+        'consumer could not leave its group',
+      )
+    })
+  }
+
+  #assigned(consumer: Consumer, assignment: Record<string, number[]>): void {
+    const { plan, log } = this.#options
+    const old = [...this.#partitions.values()]
+    this.#pauses.abort()
+    this.#pauses = new AbortController()
+    this.#leftovers = Promise.all([this.#leftovers, ...old.map(({ lanes }) => lanes.close())])
+    this.#partitions = new Map()
+    this.#firstOffsets = new Map()
+    for (const [topic, partitions] of Object.entries(assignment)) {
+      consumer.resume([{ topic, partitions }])
+      for (const partition of partitions) this.#partitions.set(`${topic}/${partition}`, this.#open(topic, partition))
+    }
+    log.info({ consumer: plan.name, partitions: this.#partitions.size }, 'consumer joined its group')
+    void this.#fixStart(consumer)
+  }
+
+  #open(topic: string, partition: number): Partition {
+    const { plan, concurrency, deliver, log } = this.#options
+    const { signal: pauses } = this.#pauses
+    const requests = this.#abort.signal
+    const before = this.#leftovers
+    const run = async (message: EventMessage) => {
+      await before
+      try {
+        return await deliver(message, { pauses, requests })
+      } catch (error) {
+        // Nothing may throw in there. If it does, the offset stays uncommitted and the event comes again after a restart.
+        log.error({ consumer: plan.name, error: (error as Error).stack }, 'delivery failed unexpectedly')
+        return false
+      }
+    }
+    return { topic, partition, committed: undefined, lanes: new Lanes({ ordered: plan.ordered, concurrency, run }) }
+  }
+
+  /** Commits the first offsets: without them a crash before the first commit would skip what came meanwhile. */
+  async #fixStart(consumer: Consumer): Promise<void> {
+    const mine = this.#options.startOffsets.filter(({ topic, partition }) => {
+      const known = this.#partitions.get(`${topic}/${partition}`)
+      return known !== undefined && known.lanes.watermark === undefined
+    })
+    try {
+      // Only once: after a later join the group has offsets of its own.
+      if (mine.length > 0 && !this.#startIsFixed) {
+        for (const offset of mine) consumer.seek(offset)
+        await consumer.commitOffsets([...mine])
+      }
+      this.#startIsFixed = true
+      this.#isJoined = true
+      this.#joined.resolve()
+    } catch (error) {
+      this.#options.log.warn(
+        { consumer: this.name, error: (error as Error).message },
+        'first offsets could not be fixed, will repeat',
+      )
+      if (!this.#stopping) setTimeout(() => void this.#fixStart(consumer), 200)
+    }
+  }
+
+  async #onBatch(consumer: Consumer, { batch, heartbeat }: EachBatchPayload): Promise<void> {
+    const { topic, partition } = batch
+    const state = this.#partitions.get(`${topic}/${partition}`)
+    if (!state || this.#stopping) return
+    const { plan, maximumHeld, metrics } = this.#options
+    let held = 0
+    for (const record of batch.messages) {
+      const offset = BigInt(record.offset)
+      const message = this.#read(topic, partition, record)
+      if (message && plan.filter(message.attributes)) {
+        state.lanes.push(offset, record.key?.toString() ?? '', message)
+      } else {
+        held += 1
+        state.lanes.skip(offset)
+      }
+    }
+    if (held > 0) metrics.filtered.inc(held)
+    if (state.lanes.size > maximumHeld) {
+      consumer.pause([{ topic, partitions: [partition] }])
+      state.lanes.onceBelow(Math.floor(maximumHeld / 2), () => consumer.resume([{ topic, partitions: [partition] }]))
+    }
+    await heartbeat()
+  }
+
+  #read(topic: string, partition: number, record: KafkaMessage): EventMessage | undefined {
+    const { plan, log } = this.#options
+    const message = decodeKafka(record)
+    if (message && checkAttributes(message.attributes).length === 0) return message
+    if (plan.kind === 'source') return wrapRecord(plan.wrapSource, topic, partition, record)
+    log.error(
+      { consumer: plan.name, topic, partition, offset: record.offset },
+      'record of a broker topic is no CloudEvent; it is left out',
+    )
+    return undefined
+  }
+
+  #commit(): Promise<void> {
+    // One commit at a time; a later one must not be overtaken by an earlier one.
+    this.#committing = this.#committing.then(() => this.#commitNow())
+    return this.#committing
+  }
+
+  async #commitNow(): Promise<void> {
+    const changed = [...this.#partitions.values()].flatMap((state) => {
+      const { watermark } = state.lanes
+      return watermark === undefined || watermark === state.committed ? [] : [{ state, watermark }]
+    })
+    if (changed.length === 0 || !this.#isJoined) return
+    try {
+      await this.#consumer?.commitOffsets(
+        changed.map(({ state: { topic, partition }, watermark }) => ({
+          topic,
+          partition,
+          offset: watermark.toString(),
+        })),
+      )
+      for (const { state, watermark } of changed) state.committed = watermark
+    } catch (error) {
+      // A rebalance took the partition away, or Kafka is gone for the moment: the next commit says the same or more.
+      this.#options.log.debug({ consumer: this.name, error: (error as Error).message }, 'offsets not committed')
+    }
+  }
+
+  #restartLater(broken: Consumer): void {
+    setTimeout(async () => {
+      await broken.disconnect().catch(() => {})
+      if (this.#stopping) return
+      await this.start().catch((error: unknown) => {
+        this.#options.log.error(
+          { consumer: this.name, error: (error as Error).message },
+          'consumer could not be started',
+        )
+        if (this.#consumer) this.#restartLater(this.#consumer)
+      })
+    }, restartPauseMs)
+  }
+}

@@ -1,0 +1,67 @@
+/** Reads manifests from a folder and checks each of them; what is wrong is collected, so that one run shows it all. */
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseAllDocuments } from 'yaml'
+import { manifestSchemas, type Manifest, type ManifestKind } from './manifest-schema.ts'
+
+/** Every problem of a set of manifests. */
+export class ManifestError extends Error {
+  override readonly name = 'ManifestError'
+  readonly problems: readonly string[]
+  constructor(problems: readonly string[]) {
+    super(`The manifests cannot be run:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`)
+    this.problems = problems
+  }
+}
+
+/** Where a manifest came from, for messages. */
+export type RawManifest = { origin: string; value: unknown }
+
+const maximumFiles = 1_000
+
+/** All YAML documents of a folder, its subfolders included. A `kustomization.yaml` is for kustomize and left out. */
+export async function readManifests(folder: string): Promise<RawManifest[]> {
+  const names = (await readdir(folder, { recursive: true }))
+    .filter((name) => /\.ya?ml$/.test(name) && !/(^|\/)kustomization\.ya?ml$/.test(name))
+    .toSorted()
+  if (names.length > maximumFiles) throw new ManifestError([`${folder} holds more than ${maximumFiles} YAML files`])
+  const manifests: RawManifest[] = []
+  const problems: string[] = []
+  for (const name of names) {
+    const documents = parseAllDocuments(await readFile(join(folder, name), 'utf8'))
+    for (const document of Array.isArray(documents) ? documents : []) {
+      problems.push(...document.errors.map((error) => `${name}: ${error.message.split('\n', 1)[0]}`))
+      const value: unknown = document.errors.length > 0 ? undefined : document.toJS()
+      if (value !== null && value !== undefined) manifests.push({ origin: name, value })
+    }
+  }
+  if (problems.length > 0) throw new ManifestError(problems)
+  return manifests
+}
+
+/** The manifests of known kinds, typed; and everything that is wrong with the others. */
+export function checkManifests(raw: readonly RawManifest[]): { manifests: Manifest[]; problems: string[] } {
+  const manifests: Manifest[] = []
+  const problems: string[] = []
+  for (const { origin, value } of raw) {
+    const { kind, metadata } = (value ?? {}) as { kind?: unknown; metadata?: { name?: unknown } }
+    const label = `${origin}: ${String(kind ?? '(no kind)')} ${String(metadata?.name ?? '(no name)')}`
+    if (typeof kind !== 'string' || !Object.hasOwn(manifestSchemas, kind)) {
+      problems.push(`${label}: the engine does not know this kind; it runs ${Object.keys(manifestSchemas).join(', ')}`)
+      continue
+    }
+    const parsed = manifestSchemas[kind as ManifestKind].safeParse(value)
+    if (parsed.success) manifests.push(parsed.data)
+    else problems.push(...parsed.error.issues.map((issue) => `${label}: ${describe(issue)}`))
+  }
+  return { manifests, problems }
+}
+
+function describe(issue: { path: PropertyKey[]; message: string; code: string; keys?: string[] }): string {
+  const at = issue.path.map(String).join('.')
+  if (issue.code === 'unrecognized_keys' && issue.keys) {
+    const fields = issue.keys.map((key) => (at === '' ? key : `${at}.${key}`))
+    return `${fields.join(', ')}: the engine does not support this field`
+  }
+  return at === '' ? issue.message : `${at}: ${issue.message}`
+}

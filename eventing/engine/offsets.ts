@@ -1,0 +1,49 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Admin } from 'kafkajs'
+import type { StartOffset } from './consumer.ts'
+import { ManifestError } from './load-manifests.ts'
+import type { ConsumerPlan } from './plan.ts'
+
+/** Partitions for which the group has no offset yet, with their present end. Empty for a group that has been here before. */
+export async function findStartOffsets(
+  admin: Admin,
+  { groupId, topics }: Pick<ConsumerPlan, 'groupId' | 'topics'>,
+): Promise<StartOffset[]> {
+  const found = await whileCoordinatorStarts(() => admin.fetchOffsets({ groupId, topics }))
+  const missing = found.flatMap(({ topic, partitions }) =>
+    partitions.filter(({ offset }) => offset === '-1').map(({ partition }) => ({ topic, partition })),
+  )
+  if (missing.length === 0) return []
+  const ends = new Map<string, string>()
+  for (const topic of new Set(missing.map(({ topic: name }) => name))) {
+    for (const { partition, offset } of await admin.fetchTopicOffsets(topic)) ends.set(`${topic}/${partition}`, offset)
+  }
+  return missing.map(({ topic, partition }) => ({ topic, partition, offset: ends.get(`${topic}/${partition}`) ?? '0' }))
+}
+
+/** @throws ManifestError for topics that a manifest reads and nothing creates: a source would say it is ready and get nothing, for ever. */
+export async function requireTopics(admin: Admin, topics: readonly string[]): Promise<void> {
+  const existing = new Set(await admin.listTopics())
+  const missing = topics.filter((topic) => !existing.has(topic))
+  if (missing.length === 0) return
+  throw new ManifestError(
+    missing.map(
+      (topic) => `Kafka topic ${topic} does not exist; create it, or give a KafkaSink of this topic numPartitions`,
+    ),
+  )
+}
+
+const coordinatorAttempts = 100
+const coordinatorPauseMs = 200
+
+/** A Kafka that has just started makes its offsets topic at the first question, and refuses answers until that is done. */
+async function whileCoordinatorStarts<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work()
+    } catch (error) {
+      if (attempt >= coordinatorAttempts || (error as { retriable?: boolean }).retriable !== true) throw error
+      await sleep(coordinatorPauseMs)
+    }
+  }
+}
