@@ -193,7 +193,7 @@ export function route<const O extends RouteOptions, Dependencies>(
     dependencies: Dependencies,
   ) => unknown,
 ): Route<Dependencies> {
-  return { kind: 'route', method, path, options, handle: handle as Route<Dependencies>['handle'] }
+  return { kind: 'route', method, path, options, handle }
 }
 
 export function hotRoute<Dependencies>(
@@ -211,9 +211,9 @@ export function on<S extends z.ZodType, Dependencies>(
   options: SubscriptionOptions = {},
 ): Subscription<Dependencies> {
   return {
-    event: event as unknown as EventDefinition<z.ZodType>,
+    event,
     options,
-    handle: handle as Subscription<Dependencies>['handle'],
+    handle,
   }
 }
 

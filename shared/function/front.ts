@@ -109,7 +109,7 @@ export function createFront({ host, hot, requests, events, readiness, openApi }:
     const exchange: Exchange = { request, response, method, path, query, headers }
     request.method = 'GET'
     request.url = '/'
-    request.headers = { [exchangeKey]: exchange } as never
+    request.headers = { [exchangeKey]: exchange }
     pass(request, response)
   }
 

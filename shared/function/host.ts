@@ -12,7 +12,7 @@ export type Host = {
   config: HostConfig
   log: Logger
   verifier: TokenVerifier
-  mounted: readonly Mounted[]
+  mounted: Mounted[]
   registries: readonly Registry[]
   measures: Measures
   /** From the first moment of shutting down: not ready any more, connections are closed after their answer. */

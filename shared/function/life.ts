@@ -19,6 +19,12 @@ export async function endHost(host: Host, server: Server, delayMs: number): Prom
   if (delayMs > 0) await sleep(delayMs)
   host.draining.abort()
   await drainServer(host, server)
+  await stopFunctions(host)
+  for (const registry of host.registries) registry.clear()
+}
+
+/** Calls each function's `stop` with a time limit; a failure is logged and keeps no other from stopping. */
+export async function stopFunctions(host: Host): Promise<void> {
   await Promise.all(
     host.mounted.map(async ({ definition, dependencies, log }) => {
       if (!definition.stop) return
@@ -33,7 +39,6 @@ export async function endHost(host: Host, server: Server, delayMs: number): Prom
       }
     }),
   )
-  for (const registry of host.registries) registry.clear()
 }
 
 async function drainServer(host: Host, server: Server): Promise<void> {

@@ -16,10 +16,10 @@ import type { HotEntry } from './front.ts'
 import { createReadiness } from './health.ts'
 import { hostConfig, hostConfigProblems } from './host-config.ts'
 import type { HostConfig } from './host-config.ts'
-import type { Host, Measures, Mounted } from './host.ts'
+import type { Host, Measures } from './host.ts'
 import { createInFlight } from './in-flight.ts'
 import type { InFlight } from './in-flight.ts'
-import { endHost, ownProcess } from './life.ts'
+import { endHost, ownProcess, stopFunctions } from './life.ts'
 import { openApiOf } from './openapi.ts'
 import { compileHotPath } from './path.ts'
 import { startRuntime, urlOf } from './runtime.ts'
@@ -48,14 +48,12 @@ export type Serving = {
 /** Throws ConfigurationError with all problems of the environment at once, or what `connect` or listening threw. */
 export async function serve(definitions: readonly AnyFunction[], options: ServeOptions = {}): Promise<Serving> {
   if (options.environment) return (await begin(definitions, options, options.environment)).serving
-  try {
-    const { serving, stopWithDelay, log } = await begin(definitions, options, process.env)
-    ownProcess(stopWithDelay, log)
-    return serving
-  } catch (error) {
+  const { serving, stopWithDelay, log } = await begin(definitions, options, process.env).catch((error: unknown) => {
     console.error(startFailure(error))
     process.exit(1)
-  }
+  })
+  ownProcess(stopWithDelay, log)
+  return serving
 }
 
 async function begin(definitions: readonly AnyFunction[], options: ServeOptions, environment: Environment) {
@@ -87,7 +85,7 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
     draining: new AbortController(),
     ending: new AbortController(),
   }
-  host.mounted = await mount(host, definitions, functionConfigs)
+  await mount(host, definitions, functionConfigs)
   host.registries = [createProcessRegistry(), hostRegistry, ...host.mounted.map(({ metrics }) => metrics)]
 
   const hot = hotEntries(host)
@@ -101,6 +99,9 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     front: createFront({ host, hot, requests, events, readiness: createReadiness(host), openApi }),
     invoke: createDispatch(host, hot),
+  }).catch(async (error: unknown) => {
+    await stopFunctions(host)
+    throw error
   })
   const url = urlOf(server)
   log.info({ url, functions: definitions.map((definition) => definition.name) }, 'listening')
@@ -114,15 +115,20 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
   return { serving, stopWithDelay: async () => stopAfter(config.DRAIN_DELAY_MS), log }
 }
 
-async function mount(host: Host, definitions: readonly AnyFunction[], configs: readonly unknown[]): Promise<Mounted[]> {
-  const mounted: Mounted[] = []
+/** Connects one function after the other; when one fails, those before it are stopped. */
+async function mount(host: Host, definitions: readonly AnyFunction[], configs: readonly unknown[]): Promise<void> {
   for (const [index, definition] of definitions.entries()) {
     const log = host.log.child({ function: definition.name })
     const metrics = createFunctionRegistry(definition.name)
     const services = { name: definition.name, log, metrics, draining: host.draining.signal }
-    mounted.push({ definition, dependencies: await definition.connect(configs[index], services), log, metrics })
+    try {
+      host.mounted.push({ definition, dependencies: await definition.connect(configs[index], services), log, metrics })
+    } catch (error) {
+      host.draining.abort()
+      await stopFunctions(host)
+      throw error
+    }
   }
-  return mounted
 }
 
 function hotEntries({ mounted }: Host): HotEntry[] {
@@ -170,25 +176,27 @@ function createMeasures(registry: Registry): Measures {
 }
 
 function registerGauges(registry: Registry, inFlight: Record<string, InFlight>, hot: readonly HotEntry[]): void {
-  new Gauge({
+  const inFlightGauge = new Gauge({
     name: 'http_requests_in_flight',
     help: 'Ordinary requests and events that are being worked on.',
     labelNames: ['kind'],
-    registers: [registry],
+    registers: [],
     collect() {
       for (const [kind, { count }] of Object.entries(inFlight)) this.set({ kind }, count)
     },
   })
-  new Counter({
+  const hotCounter = new Counter({
     name: 'http_hot_requests_total',
     help: 'Requests of hot routes; their outcomes are counted by the functions.',
     labelNames: ['route', 'method'],
-    registers: [registry],
+    registers: [],
     collect() {
       this.reset()
       for (const { path, method, count } of hot) this.inc({ route: path, method }, count)
     },
   })
+  registry.registerMetric(inFlightGauge)
+  registry.registerMetric(hotCounter)
 }
 
 function startFailure(error: unknown): string {

@@ -50,16 +50,17 @@ export function createHotCounter<const L extends string>(
   options: { name: string; help: string; label: string; values: readonly L[] },
 ): HotCounter<L> {
   const totals = Object.fromEntries(options.values.map((value) => [value, 0])) as Record<L, number>
-  new Counter({
+  const counter = new Counter({
     name: options.name,
     help: options.help,
     labelNames: [options.label],
-    registers: [registry],
+    registers: [],
     collect() {
       this.reset()
       for (const value of options.values) this.inc({ [options.label]: value }, totals[value])
     },
   })
+  registry.registerMetric(counter)
   return {
     add: (value, count = 1) => {
       totals[value] += count

@@ -1,0 +1,151 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import test from 'ava'
+import { SignJWT, decodeJwt, exportJWK, generateKeyPair } from 'jose'
+import { createTestIdentity } from '../testing/identity.ts'
+import { bearerTokenOf, createTokenVerifier } from './access-token.ts'
+import { createServiceTokens } from './service-token.ts'
+
+const issuer = 'https://identity.example'
+const audience = 'stampede'
+
+for (const algorithm of ['ES256', 'EdDSA'] as const) {
+  test(`access token – ${algorithm} is verified and tells who calls`, async (t) => {
+    const identity = await createTestIdentity(algorithm)
+    const verifier = createTokenVerifier({
+      jwks: identity.jwks,
+      issuer,
+      audience,
+      serviceSecret: identity.serviceSecret,
+    })
+    t.deepEqual(await verifier.verify(await identity.token({ tenantId: 'shop', userId: 'u7', roles: ['buyer'] })), {
+      kind: 'user',
+      tenantId: 'shop',
+      userId: 'u7',
+      roles: ['buyer'],
+    })
+    t.is((await verifier.verify(await identity.token({ roles: ['staff'] }))).kind, 'staff')
+    t.deepEqual(await verifier.verify(await identity.serviceToken('shop')), {
+      kind: 'service',
+      tenantId: 'shop',
+      userId: 'test',
+      roles: ['service'],
+    })
+  })
+
+  test(`access token – ${algorithm}: every kind of invalid token is refused, also a second time`, async (t) => {
+    const identity = await createTestIdentity(algorithm)
+    const verifier = createTokenVerifier({
+      jwks: identity.jwks,
+      issuer,
+      audience,
+      serviceSecret: identity.serviceSecret,
+    })
+    for (const [reason, token] of Object.entries(await identity.invalidTokens())) {
+      await t.throwsAsync(verifier.verify(token), { name: 'Problem', message: /token/ }, reason)
+      t.is(verifier.verifySync(token), undefined, reason)
+      await t.throwsAsync(verifier.verify(token), { name: 'Problem' }, reason)
+    }
+    await t.throwsAsync(verifier.verify('x'.repeat(5_000)), { name: 'Problem' })
+  })
+}
+
+test('access token – the role service in it does not make a service', async (t) => {
+  const identity = await createTestIdentity()
+  const verifier = createTokenVerifier({ jwks: identity.jwks, issuer, audience, serviceSecret: identity.serviceSecret })
+  const principal = await verifier.verify(await identity.token({ roles: ['service', 'buyer'] }))
+  t.deepEqual([principal.kind, principal.roles], ['user', ['buyer']])
+})
+
+test('access token – without tenant, subject or expiry, or with strange ones, is refused', async (t) => {
+  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
+  const verifier = createTokenVerifier({
+    jwks: { keys: [{ ...(await exportJWK(publicKey)), kid: 'a' }] },
+    issuer,
+    audience,
+  })
+  const good = { iss: issuer, aud: audience, sub: 'u1', tenant: 'acme', exp: Math.floor(Date.now() / 1_000) + 60 }
+  const sign = async (claims: Record<string, unknown>) =>
+    new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid: 'a' }).sign(privateKey)
+  t.is((await verifier.verify(await sign(good))).userId, 'u1')
+  const bad: Record<string, unknown>[] = [
+    { sub: undefined },
+    { tenant: undefined },
+    { exp: undefined },
+    { sub: 'a b' },
+    { tenant: '../x' },
+    { tenant: '' },
+    { roles: 'staff' },
+    { nbf: good.exp },
+  ]
+  for (const change of bad)
+    await t.throwsAsync(
+      verifier.verify(await sign({ ...good, ...change })),
+      { name: 'Problem' },
+      JSON.stringify(change),
+    )
+})
+
+test('access token – a symmetric key in the key set is not used', async (t) => {
+  const secret = Buffer.from('s'.repeat(32))
+  const verifier = createTokenVerifier({
+    jwks: { keys: [{ kty: 'oct', k: secret.toString('base64url'), kid: 'a' }] },
+    issuer,
+    audience,
+  })
+  const token = await new SignJWT({ tenant: 'acme', roles: [] })
+    .setProtectedHeader({ alg: 'HS256', kid: 'a' })
+    .setSubject('u1')
+    .setIssuer(issuer)
+    .setAudience(audience)
+    .setExpirationTime('1m')
+    .sign(secret)
+  await t.throwsAsync(verifier.verify(token), { name: 'Problem' })
+})
+
+test('access token – the cache answers synchronously until the token expires', async (t) => {
+  const identity = await createTestIdentity()
+  let nowMs = Date.now()
+  const verifier = createTokenVerifier({ jwks: identity.jwks, issuer, audience, now: () => nowMs })
+  const token = await identity.token()
+  t.is(verifier.verifySync(token), undefined)
+  await verifier.verify(token)
+  t.is(verifier.verifySync(token)?.userId, 'user-1')
+  nowMs = decodeJwt(token).exp! * 1_000
+  t.is(verifier.verifySync(token), undefined)
+  await t.throwsAsync(verifier.verify(token), { message: 'The token has expired.' })
+})
+
+test('access token – keys come from an address; when it does not answer that is not the caller’s fault', async (t) => {
+  const identity = await createTestIdentity()
+  const server = createServer((_, response) => response.end(JSON.stringify(identity.jwks)))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const jwks = `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`
+  const token = await identity.token()
+  t.is((await createTokenVerifier({ jwks, issuer, audience }).verify(token)).userId, 'user-1')
+  server.closeAllConnections()
+  await new Promise((resolve) => server.close(resolve))
+  const error = await t.throwsAsync(createTokenVerifier({ jwks, issuer, audience }).verify(token), { name: 'Problem' })
+  t.is((error as unknown as { problem: string }).problem, 'dependency-unavailable')
+})
+
+test('service token – is reused for a tenant and renewed before it expires', async (t) => {
+  let nowMs = 1_800_000_000_000
+  const tokens = createServiceTokens({ secret: 's'.repeat(32), service: 'order', now: () => nowMs })
+  const first = await tokens('acme')
+  t.is(await tokens('acme'), first)
+  t.not(await tokens('other'), first)
+  nowMs += 239_000
+  t.is(await tokens('acme'), first)
+  nowMs += 1_000
+  const second = await tokens('acme')
+  t.not(second, first)
+  t.is(decodeJwt(second).exp, nowMs / 1_000 + 300)
+})
+
+test('bearer token – is taken from the header in any case, and from nothing else', (t) => {
+  t.is(bearerTokenOf('Bearer abc'), 'abc')
+  t.is(bearerTokenOf('bearer  abc '), 'abc')
+  for (const header of [undefined, '', 'Bearer', 'Bearer ', 'Basic abc', 'abc'])
+    t.is(bearerTokenOf(header) || undefined, undefined)
+})

@@ -1,0 +1,152 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import test from 'ava'
+import fc from 'fast-check'
+import { createHmacSha256 } from './hmac.ts'
+import { createPasses, parsePassKeys } from './pass.ts'
+
+const key = (id: string) => ({ id, secret: randomBytes(32) })
+const nowMs = 1_800_000_000_000
+const claims = {
+  tenantId: 'acme',
+  userId: 'user-1',
+  activityId: 'phone',
+  device: 'device-1',
+  expiresAtMs: nowMs + 60_000,
+}
+
+test('HMAC – equals createHmac for any key and message', (t) => {
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 200 }),
+      fc.array(fc.string({ unit: 'binary', maxLength: 300 }), { minLength: 1, maxLength: 5 }),
+      (secret, messages) => {
+        const mac = createHmacSha256(secret)
+        for (const message of messages) {
+          t.is(mac(message), createHmac('sha256', secret).update(message).digest('base64url'))
+        }
+      },
+    ),
+    { numRuns: 300 },
+  )
+})
+
+test('HMAC – refuses a message that is longer than it was made for', (t) => {
+  const mac = createHmacSha256(randomBytes(32), 10)
+  t.throws(() => mac('x'.repeat(11)), { instanceOf: RangeError })
+  t.throws(() => mac('ääääää'), { instanceOf: RangeError }, '12 bytes in 6 characters')
+  t.throws(() => mac('xxxxxxxxxä'), { instanceOf: RangeError }, 'cut within its last character')
+  t.is(mac('äääää').length, 43)
+})
+
+test('pass – gives back what was issued', (t) => {
+  const passes = createPasses({ keys: [key('k1')], now: () => nowMs })
+  t.deepEqual(passes.verify(passes.issue(claims), 'phone', 'device-1'), claims)
+  const unbound = { ...claims, device: '' }
+  t.deepEqual(passes.verify(passes.issue(unbound), 'phone', 'device-2'), unbound)
+  t.deepEqual(passes.verify(passes.issue(claims), 'phone'), claims, 'no device is asked for')
+})
+
+test('pass – every set of claims survives', (t) => {
+  const identifier = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/)
+  const passes = createPasses({ keys: [key('k1')], now: () => 0 })
+  fc.assert(
+    fc.property(
+      identifier,
+      identifier,
+      identifier,
+      identifier,
+      fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+      (tenantId, userId, activityId, device, expiresAtMs) => {
+        const given = { tenantId, userId, activityId, device, expiresAtMs }
+        t.deepEqual(passes.verify(passes.issue(given), activityId, device), given)
+      },
+    ),
+    { numRuns: 200 },
+  )
+})
+
+test('pass – is refused for another activity, another device, and after its expiry', (t) => {
+  let clockMs = nowMs
+  const passes = createPasses({ keys: [key('k1')], now: () => clockMs })
+  const token = passes.issue(claims)
+  t.is(passes.verify(token, 'tablet'), undefined)
+  t.is(passes.verify(token, 'phone', 'device-2'), undefined)
+  clockMs = claims.expiresAtMs - 1
+  t.truthy(passes.verify(token, 'phone'))
+  clockMs = claims.expiresAtMs
+  t.is(passes.verify(token, 'phone'), undefined)
+})
+
+test('pass – is refused when any character is changed, removed or added', (t) => {
+  const passes = createPasses({ keys: [key('k1'), key('k2')], now: () => nowMs })
+  const token = passes.issue(claims)
+  for (let index = 0; index < token.length; index++) {
+    for (const other of ['A', 'B', '~', '.', '2', '']) {
+      const changed = token.slice(0, index) + other + token.slice(index + 1)
+      if (changed !== token) t.is(passes.verify(changed, 'phone', 'device-1'), undefined, changed)
+    }
+    const longer = `${token.slice(0, index)}x${token.slice(index)}`
+    t.is(passes.verify(longer, 'phone', 'device-1'), undefined, longer)
+  }
+})
+
+test('pass – rubbish is refused and never throws', (t) => {
+  const passes = createPasses({ keys: [key('k1')], now: () => nowMs })
+  const token = passes.issue(claims)
+  const rubbish = [
+    '',
+    'v1.',
+    'v1..',
+    'v1.k1',
+    'v1.k1.',
+    'v1.k1..',
+    '.'.repeat(50),
+    `v2${token.slice(2)}`,
+    `${token}${'a'.repeat(1_000)}`,
+    `v1.k9.${token.slice(6)}`,
+  ]
+  for (const text of rubbish) t.is(passes.verify(text, 'phone'), undefined, text)
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 500 }), (text) =>
+      t.is(passes.verify(`v1.k1.${text}`, 'phone'), undefined),
+    ),
+  )
+  // A character outside Latin-1 whose low byte is the right one must not count as the right one.
+  const wide = token.slice(0, -1) + String.fromCodePoint(0x100 + token.charCodeAt(token.length - 1))
+  t.is(passes.verify(wide, 'phone'), undefined)
+  const wideClaim = token.replace('user-1', `user-${String.fromCodePoint(0x131)}`)
+  t.is(passes.verify(wideClaim, 'phone'), undefined)
+})
+
+test('pass – keys rotate: the first signs, both are valid, a dropped one is not', (t) => {
+  const [old, fresh] = [key('old'), key('new')]
+  const before = createPasses({ keys: [old], now: () => nowMs })
+  const during = createPasses({ keys: [fresh, old], now: () => nowMs })
+  const after = createPasses({ keys: [fresh], now: () => nowMs })
+  const early = before.issue(claims)
+  const late = during.issue(claims)
+  t.true(late.startsWith('v1.new.'))
+  t.truthy(during.verify(early, 'phone'))
+  t.truthy(during.verify(late, 'phone'))
+  t.truthy(after.verify(late, 'phone'))
+  t.is(after.verify(early, 'phone'), undefined)
+})
+
+test('pass – a claim that could be read as two is not issued', (t) => {
+  const passes = createPasses({ keys: [key('k1')], now: () => nowMs })
+  for (const userId of ['', 'a~b', 'a.b', 'ä', 'x'.repeat(65)])
+    t.throws(() => passes.issue({ ...claims, userId }), { instanceOf: TypeError })
+  t.throws(() => passes.issue({ ...claims, expiresAtMs: 1.5 }), { instanceOf: TypeError })
+})
+
+test('pass keys – are read from text; short and double ones are refused', (t) => {
+  const secret = randomBytes(32)
+  t.deepEqual(parsePassKeys(`a:${secret.toString('base64')}, b:${secret.toString('base64')}`), [
+    { id: 'a', secret },
+    { id: 'b', secret },
+  ])
+  t.throws(() => parsePassKeys('abc'), { instanceOf: TypeError })
+  t.throws(() => createPasses({ keys: [{ id: 'a', secret: randomBytes(16) }], now: () => 0 }), { message: /shorter/ })
+  t.throws(() => createPasses({ keys: [key('a'), key('a')], now: () => 0 }), { message: /twice/ })
+  t.throws(() => createPasses({ keys: [], now: () => 0 }))
+})
