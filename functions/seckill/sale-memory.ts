@@ -1,0 +1,92 @@
+/**
+ * What this process does about a Redis that forgets: it remembers what it applied, notices that Redis restarted or failed
+ * over, and applies it again. One recovery at a time for each bucket.
+ */
+import type { Logger } from 'pino'
+import { createJournal } from '@stampede/shared/sale/journal.ts'
+import { recoverUntilWhole, type RecoveryStore } from '@stampede/shared/sale/recovery.ts'
+import type { BucketRef, BucketSnapshot, Purchase, PurchaseBatchResult } from '@stampede/shared/sale/types.ts'
+
+export type SaleMemory = {
+  /** After each purchase call, before anybody is told. Starts a recovery when the result shows that Redis restarted. */
+  purchased: (bucket: BucketRef, purchases: readonly Purchase[], result: PurchaseBatchResult) => void
+  released: (bucket: BucketRef, orders: readonly { userId: string; orderNumber: string }[]) => void
+  /** After each snapshot: a process that sells nothing at the moment notices a restart by it. */
+  observed: (bucket: BucketRef, snapshot: BucketSnapshot) => void
+  /** Operations kept. */
+  size: () => number
+  /** Recoveries under way. */
+  recovering: () => number
+  stop: () => void
+}
+
+export function createSaleMemory(options: {
+  store: RecoveryStore
+  graceMs: number
+  log: Pick<Logger, 'info' | 'warn' | 'error'>
+  /** Default: the journal's clock. */
+  now?: () => number
+  /** Waits; default: a timer. */
+  sleep?: (durationMs: number, ended: Promise<void>) => Promise<void>
+}): SaleMemory {
+  const { store, graceMs, log, sleep = sleepOrEnd } = options
+  const journal = createJournal({ now: options.now })
+  const recovering = new Set<string>()
+  const ending = Promise.withResolvers<void>()
+  let stopped = false
+
+  const pause = async (durationMs: number): Promise<void> => {
+    await sleep(durationMs, ending.promise)
+    if (stopped) throw new Error('the process ends')
+  }
+
+  const recover = async (bucket: BucketRef): Promise<void> => {
+    const key = `${bucket.tenantId}:${bucket.activityId}:${bucket.bucket}`
+    if (stopped || recovering.has(key)) return
+    recovering.add(key)
+    const about = { activityId: bucket.activityId, bucket: bucket.bucket }
+    log.warn(about, 'Redis restarted or failed over: the sale is made whole')
+    try {
+      const { whole, restored } = await recoverUntilWhole(store, bucket, journal, { graceMs, pause })
+      log[whole ? 'info' : 'error'](
+        { ...about, restored },
+        whole ? 'the sale is whole again' : 'the sale could not be made whole',
+      )
+    } catch (error) {
+      // Redis is away again: the next answer that shows it begins anew.
+      if (!stopped) log.warn({ ...about, error }, 'the recovery was interrupted')
+    } finally {
+      recovering.delete(key)
+    }
+  }
+
+  const look = (bucket: BucketRef): void => {
+    if (journal.mustReplay(bucket)) void recover(bucket)
+  }
+
+  return {
+    purchased(bucket, purchases, result) {
+      journal.purchased(bucket, purchases, result)
+      look(bucket)
+    },
+    released: (bucket, orders) => journal.released(bucket, orders),
+    observed(bucket, snapshot) {
+      journal.observed(bucket, snapshot)
+      if (snapshot.whole) look(bucket)
+      else void recover(bucket)
+    },
+    size: () => journal.size(),
+    recovering: () => recovering.size,
+    stop() {
+      stopped = true
+      ending.resolve()
+    },
+  }
+}
+
+async function sleepOrEnd(durationMs: number, ended: Promise<void>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, durationMs)
+  await Promise.race([promise, ended])
+  clearTimeout(timer)
+}
