@@ -1,6 +1,6 @@
 /** What the fate of an order does to the sale. Plain operations with effects passed in: the simulation runs them too. */
 import { bucketOf } from '@stampede/shared/sale/bucket.ts'
-import type { BucketRef, SaleOperation, SaleStore } from '@stampede/shared/sale/types.ts'
+import type { BucketRef, SaleStore } from '@stampede/shared/sale/types.ts'
 
 export type OrderRef = { userId: string; orderNumber: string }
 export type OrdersOfActivity = { tenantId: string; activityId: string; orders: readonly OrderRef[] }
@@ -9,8 +9,8 @@ export type SettleEffects = {
   store: Pick<SaleStore, 'confirm' | 'release'>
   /** How many buckets the sale has; undefined when Redis does not know it (settled and expired). */
   bucketsOf(tenantId: string, activityId: string): Promise<number | undefined>
-  /** Remembers what was applied, in case Redis loses its last second. */
-  record(bucket: BucketRef, operations: SaleOperation[]): void
+  /** Remembers what was released, in case Redis loses its last second. */
+  released(bucket: BucketRef, orders: readonly OrderRef[]): void
 }
 
 function byBucket({ tenantId, activityId, orders }: OrdersOfActivity, buckets: number): [BucketRef, OrderRef[]][] {
@@ -42,10 +42,7 @@ export async function releaseOrders(batch: OrdersOfActivity, effects: SettleEffe
     byBucket(batch, buckets).map(async ([bucket, orders]) => {
       const released = await effects.store.release(bucket, orders)
       // Also those that were released before: the release may be what Redis forgets.
-      effects.record(
-        bucket,
-        orders.map((order) => ({ kind: 'release', ...order })),
-      )
+      effects.released(bucket, orders)
       return released
     }),
   )

@@ -1,0 +1,58 @@
+/** Environment of the function. Every limit has a name, a default and a bound. */
+import { z } from 'zod'
+
+const count = (fallback: number, maximum: number) => z.coerce.number().int().min(1).max(maximum).default(fallback)
+
+export const configuration = z.object({
+  REDIS_URL: z.string().min(1),
+  KAFKA_BROKERS: z.string().min(1),
+  AUTH_JWKS: z.string().optional(),
+  AUTH_JWKS_URL: z.string().optional(),
+  AUTH_ISSUER: z.string().optional(),
+  AUTH_AUDIENCE: z.string().optional(),
+  /** `id:base64,id:base64`; the first signs. */
+  PASS_KEYS: z.string().min(1),
+  /** How long a pass is valid after the sale began (or after it was issued, when that is later). */
+  PASS_TTL_SECONDS: count(600, 86_400),
+  CHALLENGE: z.enum(['none']).default('none'),
+
+  /** When a purchase is answered: after the script in Redis, or after Kafka acknowledged it. */
+  DURABILITY: z.enum(['redis', 'kafka']).default('redis'),
+  /** How long an accepted purchase waits for Kafka under DURABILITY=kafka before it is answered 503. */
+  DURABILITY_TIMEOUT_MS: count(5_000, 60_000),
+
+  /** Purchases in one script call. 256 made the tail worse. */
+  DECISION_BATCH: count(64, 256),
+  /** Script calls under way for one bucket. */
+  DECISION_CALLS_IN_FLIGHT: count(4, 64),
+  /** Purchases that wait for a decision in this process; beyond it: 503 at once. */
+  DECISION_QUEUE: count(10_000, 1_000_000),
+  DECISION_TIMEOUT_MS: count(2_000, 60_000),
+  /** Purchases a second of one activity in this process, and how many may come at once. */
+  ACTIVITY_RATE: count(200_000, 10_000_000),
+  ACTIVITY_BURST: count(400_000, 10_000_000),
+
+  SALE_POLL_MS: count(750, 1_000),
+  /** Winners of a sold-out sale kept in memory, for true answers without I/O. */
+  WINNERS_LIMIT: count(100_000, 10_000_000),
+
+  RELAY_SHARDS: count(8, 256),
+  RELAY_BATCH: count(1_000, 10_000),
+  /** How long the relay lets purchases gather before it reads. */
+  RELAY_LINGER_MS: z.coerce.number().int().min(0).max(1_000).default(10),
+  RELAY_SWEEP_MS: count(500, 60_000),
+  RELAY_CLAIM_IDLE_MS: count(5_000, 600_000),
+  /** Partitions of the topic, when it does not exist yet. */
+  RELAY_PARTITIONS: count(8, 256),
+  RELAY_REPLICATION: count(1, 9),
+  RELAY_TOPIC: z.string().default('seckill.orders'),
+
+  RESULT_WAITERS: count(10_000, 1_000_000),
+  RESULT_WAITERS_PER_BUYER: count(4, 100),
+  RESULT_INTERVAL_MS: count(100, 5_000),
+  LIVE_CLIENTS: count(1_000, 100_000),
+  RECOVERY_GRACE_MS: count(3_000, 60_000),
+  DRAIN_RELAY_MS: count(5_000, 60_000),
+})
+
+export type SeckillConfig = z.output<typeof configuration>

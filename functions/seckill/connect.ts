@@ -1,0 +1,209 @@
+/** Puts the parts of the function together: connections, the decision, the relay, results. */
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { JSONWebKeySet } from 'jose'
+import type { HostServices } from '@stampede/shared/function/declaration.ts'
+import { createTokenVerifier } from '@stampede/shared/identity/access-token.ts'
+import { createPasses, parsePassKeys } from '@stampede/shared/identity/pass.ts'
+import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
+import { createKafka } from '@stampede/shared/kafka/connect.ts'
+import { connectRedis } from '@stampede/shared/redis/connect.ts'
+import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
+import { challenges } from './challenge.ts'
+import type { ChangeStateEffects } from './change-state.ts'
+import type { SeckillConfig } from './config.ts'
+import { createCounters } from './counters.ts'
+import { createDecider, type Decider } from './decide-together.ts'
+import { createKafkaGate, type KafkaGate } from './durability.ts'
+import { createLive, type Live } from './live.ts'
+import { issuePass, type PassEffects } from './pass-route.ts'
+import { createPurchaseRoutes, type Press, type PurchaseRoutes } from './purchase-route.ts'
+import { startRelay, type Relay } from './relay-loop.ts'
+import { createResultRoute } from './result-route.ts'
+import { createResults, type Results } from './results.ts'
+import { createSaleCache, type SaleCache } from './sale-cache.ts'
+import { createSaleMemory } from './sale-memory.ts'
+import { createKafkaSender } from './send-to-kafka.ts'
+import type { SettleEffects } from './settle-orders.ts'
+
+export type Seckill = {
+  routes: PurchaseRoutes
+  result: ReturnType<typeof createResultRoute>
+  passEffects: PassEffects
+  settleEffects: SettleEffects & ChangeStateEffects
+  sales: SaleCache
+  live: Live
+  results: Results
+  relay: Relay
+  decider: Decider<Press>
+  ready(): Promise<void>
+  stop(): Promise<void>
+}
+
+export { issuePass }
+
+export function connectSeckill(config: SeckillConfig, host: HostServices): Seckill {
+  const { log } = host
+  const counters = createCounters(host.metrics)
+  // The rush has a connection of its own: results, the relay and events must not stand in its way, nor it in theirs.
+  const hotRedis = connectRedis(config.REDIS_URL, {
+    commandTimeoutMs: config.DECISION_TIMEOUT_MS,
+    queueWhileDisconnected: false,
+    connectionName: 'seckill-decisions',
+  })
+  const redis = connectRedis(config.REDIS_URL, { connectionName: 'seckill' })
+  const store = createSaleStore(redis)
+  const hotStore = createSaleStore(hotRedis)
+  const warn = (message: string) => occasionally((error: unknown) => log.warn({ error }, message))
+
+  const tokens = createTokenVerifier({
+    jwks: config.AUTH_JWKS === undefined ? config.AUTH_JWKS_URL : (JSON.parse(config.AUTH_JWKS) as JSONWebKeySet),
+    issuer: config.AUTH_ISSUER,
+    audience: config.AUTH_AUDIENCE,
+    cacheSize: 50_000,
+  })
+  const passes = createPasses({ keys: parsePassKeys(config.PASS_KEYS), now: Date.now })
+  const memory = createSaleMemory({ store, graceMs: config.RECOVERY_GRACE_MS, log })
+  const sales = createSaleCache({
+    store,
+    observed: memory.observed,
+    pollMs: config.SALE_POLL_MS,
+    winnersLimit: config.WINNERS_LIMIT,
+    burst: config.ACTIVITY_BURST,
+    onError: warn('a sale could not be read'),
+  })
+
+  const kafka = createKafka({ brokers: brokersOf(config), clientId: 'seckill', log })
+  const sender = createKafkaSender(kafka, {
+    topic: config.RELAY_TOPIC,
+    partitions: config.RELAY_PARTITIONS,
+    replicationFactor: config.RELAY_REPLICATION,
+  })
+  let gate: KafkaGate<Press> | undefined
+  const relay = startRelay({
+    store,
+    send: sender.send,
+    consumer: `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`,
+    shards: config.RELAY_SHARDS,
+    batchPurchases: config.RELAY_BATCH,
+    claimIdleMs: config.RELAY_CLAIM_IDLE_MS,
+    lingerMs: config.DURABILITY === 'kafka' ? Math.min(2, config.RELAY_LINGER_MS) : config.RELAY_LINGER_MS,
+    sweepMs: config.RELAY_SWEEP_MS,
+    delivered: (_bucket, purchases) => gate?.delivered(purchases),
+    counters,
+    log,
+  })
+
+  const decider = createDecider<Press>(
+    {
+      store: hotStore,
+      record: memory.purchased,
+      acceptedSome: relay.wake,
+      mayHaveUnits: (press) => Date.now() >= press.sale!.soldOutUntilMs,
+      settle: (press, outcome) => {
+        if (gate && outcome.outcome === 'accepted') gate.hold(press)
+        else routes.settle(press, outcome)
+      },
+      succeeded: () => counters.calls.add('ok'),
+      failed: ((report) => (error: unknown) => {
+        counters.calls.add('failed')
+        report(error)
+      })(warn('a decision failed')),
+      endOfTurn: setImmediate,
+      after: (timeoutMs, callback) => {
+        const timer = setTimeout(callback, timeoutMs)
+        return () => clearTimeout(timer)
+      },
+    },
+    {
+      batch: config.DECISION_BATCH,
+      callsInFlight: config.DECISION_CALLS_IN_FLIGHT,
+      queue: config.DECISION_QUEUE,
+      timeoutMs: config.DECISION_TIMEOUT_MS,
+    },
+  )
+  const routes = createPurchaseRoutes({
+    passes,
+    tokens,
+    sales,
+    decider,
+    counters,
+    orderNumbers: orderNumbers(),
+    rate: config.ACTIVITY_RATE,
+    burst: config.ACTIVITY_BURST,
+    now: Date.now,
+  })
+  if (config.DURABILITY === 'kafka') {
+    gate = createKafkaGate<Press>({
+      store,
+      timeoutMs: config.DURABILITY_TIMEOUT_MS,
+      safe: (press) => routes.settle(press, { outcome: 'accepted', orderNumber: press.purchase.orderNumber }),
+      timedOut: (press) => routes.settle(press, { outcome: 'not-durable' }),
+    })
+  }
+
+  const results = createResults({
+    store,
+    intervalMs: config.RESULT_INTERVAL_MS,
+    maximumWaiters: config.RESULT_WAITERS,
+    maximumOfBuyer: config.RESULT_WAITERS_PER_BUYER,
+  })
+  const live = createLive({ sales, store, counters, maximumClients: config.LIVE_CLIENTS })
+  counters.gauges.queued = decider.pending
+  counters.gauges.waiters = results.waiters
+  counters.gauges.liveClients = live.clients
+  counters.gauges.relayLagMs = relay.lagMs
+
+  return {
+    routes,
+    sales,
+    live,
+    results,
+    relay,
+    decider,
+    result: createResultRoute({ passes, tokens, sales, results, draining: host.draining }),
+    passEffects: {
+      passes,
+      sales,
+      challenge: challenges[config.CHALLENGE],
+      ttlSeconds: config.PASS_TTL_SECONDS,
+      now: Date.now,
+    },
+    settleEffects: {
+      store,
+      released: memory.released,
+      bucketsOf: async (tenantId, activityId) => (await sales.load(tenantId, activityId))?.buckets.length,
+    },
+    ready: async () => {
+      await redis.ping()
+    },
+    async stop() {
+      await decider.idle()
+      sales.stop()
+      live.stop()
+      results.stop()
+      const whole = await relay.drain(config.DRAIN_RELAY_MS)
+      if (!whole) log.warn('the relay left purchases in the outbox; another process sends them')
+      gate?.stop()
+      memory.stop()
+      await sender.stop()
+      hotRedis.disconnect()
+      redis.disconnect()
+    },
+  }
+}
+
+function brokersOf(config: SeckillConfig): string[] {
+  return config.KAFKA_BROKERS.split(',').map((broker) => broker.trim())
+}
+
+/** At most one call a second: under load a failure comes thousands of times. */
+function occasionally<T>(report: (value: T) => void): (value: T) => void {
+  let nextAtMs = 0
+  return (value) => {
+    const nowMs = Date.now()
+    if (nowMs < nextAtMs) return
+    nextAtMs = nowMs + 1_000
+    report(value)
+  }
+}

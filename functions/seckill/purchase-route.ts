@@ -1,0 +1,241 @@
+/**
+ * The hot route: one press of "buy". Admission needs no I/O with a pass: the pass, the body, what memory knows of the sale, the
+ * rate limit; then the press waits for the decision that it shares with others of the same turn. Nothing else is in the request.
+ */
+/* eslint-disable promise/always-return, promise/no-callback-in-promise -- both outcomes end in an answer; a chain would cost the hot path promises */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { HotHandler } from '@stampede/shared/function/declaration.ts'
+import { bearerTokenOf, type TokenVerifier } from '@stampede/shared/identity/access-token.ts'
+import type { Passes } from '@stampede/shared/identity/pass.ts'
+import type { OrderNumber } from '@stampede/shared/ids/order-number.ts'
+import { bucketOf } from '@stampede/shared/sale/bucket.ts'
+import type { BucketRef, Purchase } from '@stampede/shared/sale/types.ts'
+import { sampledTraceparent } from '@stampede/shared/telemetry/tracing.ts'
+import {
+  buyerOf,
+  credentialsOf,
+  isAnswer,
+  passRefusal,
+  tokenRefusal,
+  type Buyer,
+  type Credentials,
+} from './admission.ts'
+import { answerOf, answers, invalid, send, type Answer, type Outcome } from './answers.ts'
+import type { Counters } from './counters.ts'
+import type { Decider, PendingPurchase } from './decide-together.ts'
+import { maximumBodyBytes, parseOrderCreate, parsePurchase } from './purchase-input.ts'
+import { earlyAnswer, refusalFromMemory, takeToken, type Sale, type SaleCache } from './sale-cache.ts'
+import { decideSoldOut } from './winners.ts'
+
+const nowhere: BucketRef = { tenantId: '', activityId: '', bucket: 0 }
+const nothing: Purchase = { userId: '', quantity: 1, orderNumber: '' }
+
+/** One press, from its headers to its answer. */
+export class Press implements PendingPurchase {
+  readonly response: ServerResponse
+  readonly credentials: Credentials
+  activityId: string
+  buyer: Buyer | undefined = undefined
+  body = ''
+  bodyBytes = 0
+  quantity = 1
+  idempotencyKey: string | undefined = undefined
+  // What the decision needs; filled in when the press is admitted.
+  sale: Sale | undefined = undefined
+  ref: BucketRef = nowhere
+  buckets = 1
+  purchase: Purchase = nothing
+  attempts = 0
+
+  constructor(response: ServerResponse, credentials: Credentials, activityId: string) {
+    this.response = response
+    this.credentials = credentials
+    this.activityId = activityId
+  }
+}
+
+/** Tokens that are being verified and sales that are being read for presses of this process. */
+const maximumAsynchronous = 5_000
+
+export type PurchaseDependencies = {
+  passes: Passes
+  tokens: TokenVerifier
+  sales: SaleCache
+  decider: Decider<Press>
+  counters: Counters
+  orderNumbers: () => OrderNumber
+  rate: number
+  burst: number
+  now: () => number
+}
+
+export type PurchaseRoutes = {
+  purchase: HotHandler
+  orderCreate: HotHandler
+  /** Answers a press and counts the answer. */
+  settle: (press: Press, outcome: Outcome) => void
+}
+
+export function createPurchaseRoutes(dependencies: PurchaseDependencies): PurchaseRoutes {
+  const { passes, tokens, sales, decider, counters, orderNumbers, rate, burst, now } = dependencies
+  let asynchronous = 0
+
+  const refuse = (press: Press, answer: Answer): void => {
+    counters.presses.add(answer.reason)
+    send(press.response, answer)
+  }
+
+  const settle = (press: Press, outcome: Outcome): void => {
+    const redisNowMs = now() + (press.sale?.clockOffsetMs ?? 0)
+    refuse(press, answerOf(outcome, redisNowMs))
+  }
+
+  /** The last step of admission: the sale is known. */
+  const decide = (press: Press, sale: Sale): void => {
+    const nowMs = now()
+    sale.usedAtMs = nowMs
+    press.sale = sale
+    if (!takeToken(sale, rate, burst, nowMs)) return refuse(press, answers.rateLimited)
+    const refusal = refusalFromMemory(sale, nowMs)
+    if (refusal !== undefined) {
+      counters.decided.add('memory')
+      return refuse(press, refusal === 'not-started' ? earlyAnswer(sale, nowMs) : answers[refusal])
+    }
+    const { userId } = press.buyer!
+    const { quantity, idempotencyKey } = press
+    if (sale.winners !== undefined && nowMs < sale.soldOutUntilMs) {
+      const verdict = decideSoldOut(sale.winners, sale.perUserLimit, userId, quantity, idempotencyKey)
+      if (verdict !== undefined) {
+        counters.decided.add('memory')
+        return settle(press, verdict)
+      }
+    }
+    press.buckets = sale.buckets.length
+    press.ref = sale.buckets[bucketOf(userId, press.buckets)]!
+    press.purchase = {
+      userId,
+      quantity,
+      orderNumber: orderNumbers(),
+      idempotencyKey,
+      traceparent: sampledTraceparent(press.credentials.traceparent),
+    }
+    if (decider.submit(press)) counters.decided.add('redis')
+    else refuse(press, answers.overloaded)
+  }
+
+  /** Who presses is known and the body is valid. */
+  const findSale = (press: Press): void => {
+    const { tenantId } = press.buyer!
+    const sale = sales.get(tenantId, press.activityId)
+    if (sale) return decide(press, sale)
+    if (sale === null) return refuse(press, answers.unknownActivity)
+    if (asynchronous >= maximumAsynchronous) return refuse(press, answers.overloaded)
+    asynchronous += 1
+    sales.load(tenantId, press.activityId).then(
+      (loaded) => {
+        asynchronous -= 1
+        if (loaded) decide(press, loaded)
+        else refuse(press, answers.unknownActivity)
+      },
+      () => {
+        asynchronous -= 1
+        refuse(press, answers.saleUnreadable)
+      },
+    )
+  }
+
+  /** Continues with the buyer of the access token: at once when the token is remembered. */
+  const withToken = (press: Press, next: (press: Press) => void): void => {
+    const token = bearerTokenOf(press.credentials.authorization)
+    if (token === undefined) return refuse(press, answers.unauthenticated)
+    const known = tokens.verifySync(token)
+    if (known) {
+      const buyer = buyerOf(known)
+      if (isAnswer(buyer)) return refuse(press, buyer)
+      press.buyer = buyer
+      return next(press)
+    }
+    if (asynchronous >= maximumAsynchronous) return refuse(press, answers.overloaded)
+    asynchronous += 1
+    tokens.verify(token).then(
+      (principal) => {
+        asynchronous -= 1
+        const buyer = buyerOf(principal)
+        if (isAnswer(buyer)) return refuse(press, buyer)
+        press.buyer = buyer
+        next(press)
+      },
+      (error: unknown) => {
+        asynchronous -= 1
+        refuse(press, tokenRefusal(error))
+      },
+    )
+  }
+
+  const withBuyer = (press: Press, next: (press: Press) => void): void => {
+    const { pass } = press.credentials
+    if (pass === undefined) return withToken(press, next)
+    const claims = passes.verify(pass, press.activityId, press.credentials.device)
+    if (claims === undefined) return refuse(press, passRefusal(passes, pass, press.activityId))
+    press.buyer = claims
+    next(press)
+  }
+
+  const purchaseBody = (press: Press): void => {
+    const input = parsePurchase(press.body)
+    if (Array.isArray(input)) return refuse(press, invalid(input))
+    press.quantity = input.quantity
+    press.idempotencyKey = input.idempotencyKey
+    findSale(press)
+  }
+
+  const orderCreateBody = (press: Press): void => {
+    const input = parseOrderCreate(press.body)
+    // Only who is signed in hears what is wrong with the body.
+    if (Array.isArray(input)) {
+      return press.credentials.pass === undefined
+        ? withToken(press, () => refuse(press, invalid(input)))
+        : refuse(press, invalid(input))
+    }
+    press.activityId = input.activityId
+    press.quantity = input.quantity
+    withBuyer(press, () => {
+      if (press.buyer!.userId !== input.userId) return refuse(press, answers.anotherUser)
+      findSale(press)
+    })
+  }
+
+  const readThen = (request: IncomingMessage, press: Press, next: (press: Press) => void): void => {
+    const { contentType, contentLength } = press.credentials
+    if (contentType !== undefined && !isJson(contentType)) return refuse(press, answers.mediaType)
+    if (contentLength !== undefined && Number(contentLength) > maximumBodyBytes) return refuse(press, answers.tooLarge)
+    request.on('data', (chunk: Buffer) => {
+      press.bodyBytes += chunk.length
+      if (press.bodyBytes > maximumBodyBytes) {
+        // Once; what follows is not read: the connection closes with the answer.
+        if (!press.response.headersSent) refuse(press, answers.tooLarge)
+        request.pause()
+        return
+      }
+      press.body += chunk.toString('latin1')
+    })
+    request.on('end', () => {
+      if (!press.response.headersSent) next(press)
+    })
+  }
+
+  return {
+    settle,
+    purchase: (request, response, params) => {
+      const press = new Press(response, credentialsOf(request), params[0]!)
+      withBuyer(press, (admitted) => readThen(request, admitted, purchaseBody))
+    },
+    orderCreate: (request, response) => {
+      const press = new Press(response, credentialsOf(request), '')
+      readThen(request, press, orderCreateBody)
+    },
+  }
+}
+
+const isJson = (contentType: string): boolean =>
+  contentType === 'application/json' || /^\s*application\/(json|[\w.+-]*\+json)\s*(;|$)/i.test(contentType)
