@@ -1,0 +1,22 @@
+// @ts-check
+/** What a person can type. The commands themselves are `scripts/<name>.ts`; each explains its options with `--help`. */
+
+/** @type {Record<string, { summary: string, example: string }>} */
+export const commands = {
+  start: { summary: 'set everything up and run a sale that you can watch', example: 'npm start' },
+  test: { summary: 'type check, lint and every test against real services', example: 'npm test' },
+  bench: { summary: 'measure the speed and write the figures to a file', example: 'npm run bench' },
+  drill: { summary: 'kill each part in the middle of a sale and count what was lost', example: 'npm run drill' },
+  simulate: { summary: 'try the protocol in thousands of seeded orders of events', example: 'npm run simulate' },
+  services: { summary: 'keep Redis, MariaDB and Kafka up for development', example: 'npm run services -- up' },
+  generate: { summary: 'write the generated files again', example: 'npm run generate' },
+  lint: { summary: 'type check, lint and check the format', example: 'npm run lint' },
+  format: { summary: 'format the sources', example: 'npm run format' },
+}
+
+/** The list of all commands, for people. */
+export function listOfCommands() {
+  const width = Math.max(...Object.values(commands).map(({ example }) => example.length))
+  const lines = Object.values(commands).map(({ example, summary }) => `  ${example.padEnd(width)}   ${summary}`)
+  return ['Commands:', '', ...lines, '', 'Each takes --help, for example: npm start -- --help'].join('\n')
+}
