@@ -52,7 +52,7 @@ if now >= tonumber(sale[4]) then
   return 'E'
 end
 
-local users, quantities, numbers, keys, traces, parsed = {}, {}, {}, {}, {}, 0
+local users, quantities, numbers, keys, traces, parsed, size = {}, {}, {}, {}, {}, 0, -1
 for user, quantity, number, key, trace in string.gmatch(packed, '([^ \n]+) (%d+) ([^ \n]+) ([^ \n]+) ([^ \n]+)\n?') do
   parsed = parsed + 1
   users[parsed] = user
@@ -60,8 +60,10 @@ for user, quantity, number, key, trace in string.gmatch(packed, '([^ \n]+) (%d+)
   numbers[parsed] = number
   keys[parsed] = key
   traces[parsed] = trace
+  size = size + #user + #quantity + #number + #key + #trace + 5
 end
-if parsed ~= count or count < 1 or count > 256 then
+-- Every character belongs to a line: an identifier with a space in it would not.
+if parsed ~= count or size ~= #packed or count < 1 or count > 256 then
   return 'M'
 end
 

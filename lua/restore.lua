@@ -28,15 +28,16 @@ local packed = ARGV[1]
 local count = tonumber(ARGV[2])
 local resend = ARGV[3] == '1'
 
-local users, quantities, numbers, keys, parsed = {}, {}, {}, {}, 0
+local users, quantities, numbers, keys, parsed, size = {}, {}, {}, {}, 0, -1
 for user, quantity, number, key in string.gmatch(packed, '([^ \n]+) (%d+) ([^ \n]+) ([^ \n]+)\n?') do
   parsed = parsed + 1
   users[parsed] = user
   quantities[parsed] = tonumber(quantity)
   numbers[parsed] = number
   keys[parsed] = key == '.' and '' or key
+  size = size + #user + #quantity + #number + #key + 4
 end
-if parsed ~= count or count < 1 or count > 256 then
+if parsed ~= count or size ~= #packed or count < 1 or count > 256 then
   return -2
 end
 if redis.call('EXISTS', sale_key) == 0 then

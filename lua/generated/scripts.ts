@@ -13,16 +13,17 @@ export const confirm: Script = {
   name: 'confirm',
   numberOfKeys: 2,
   numberOfArguments: 2,
-  sha1: 'ffbac5a6df3f59376519386f08cfe41206253d5d',
+  sha1: '99e264a895390bb58c70ae70bb96249324c29270',
   code: `local unpack = unpack or table.unpack
 local function parse_orders(packed, count)
-  local users, numbers, parsed = {}, {}, 0
+  local users, numbers, parsed, size = {}, {}, 0, -1
   for user, number in string.gmatch(packed, '([^ \\n]+) (%w+)\\n?') do
     parsed = parsed + 1
     users[parsed] = user
     numbers[parsed] = number
+    size = size + #user + #number + 2
   end
-  return users, numbers, parsed == count and count > 0 and count <= 256
+  return users, numbers, parsed == count and size == #packed and count > 0 and count <= 256
 end
 local sale_key = KEYS[1]
 local buyers_key = KEYS[2]
@@ -128,7 +129,7 @@ export const purchase: Script = {
   name: 'purchase',
   numberOfKeys: 3,
   numberOfArguments: 2,
-  sha1: 'd3c4fe56f4033017dbb20a47da4e0d7b5a5d7e14',
+  sha1: 'e0bc731c1a854deb33bfd32507cf7ada333958a0',
   code: `local unpack = unpack or table.unpack
 local function redis_process()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
@@ -163,7 +164,7 @@ end
 if now >= tonumber(sale[4]) then
   return 'E'
 end
-local users, quantities, numbers, keys, traces, parsed = {}, {}, {}, {}, {}, 0
+local users, quantities, numbers, keys, traces, parsed, size = {}, {}, {}, {}, {}, 0, -1
 for user, quantity, number, key, trace in string.gmatch(packed, '([^ \\n]+) (%d+) ([^ \\n]+) ([^ \\n]+) ([^ \\n]+)\\n?') do
   parsed = parsed + 1
   users[parsed] = user
@@ -171,8 +172,9 @@ for user, quantity, number, key, trace in string.gmatch(packed, '([^ \\n]+) (%d+
   numbers[parsed] = number
   keys[parsed] = key
   traces[parsed] = trace
+  size = size + #user + #quantity + #number + #key + #trace + 5
 end
-if parsed ~= count or count < 1 or count > 256 then
+if parsed ~= count or size ~= #packed or count < 1 or count > 256 then
   return 'M'
 end
 local limit = tonumber(sale[5])
@@ -304,17 +306,18 @@ export const release: Script = {
   name: 'release',
   numberOfKeys: 2,
   numberOfArguments: 2,
-  sha1: '9815a0dcfd02ed85c51af1b90ff5b95aabfdfbb6',
+  sha1: '98972d25f4022ed8426abf2074839e3b5b2d2535',
   code: `local unpack = unpack or table.unpack
 local ENTRY = '([^:,]+):(%d+):(%a):([^,]*)'
 local function parse_orders(packed, count)
-  local users, numbers, parsed = {}, {}, 0
+  local users, numbers, parsed, size = {}, {}, 0, -1
   for user, number in string.gmatch(packed, '([^ \\n]+) (%w+)\\n?') do
     parsed = parsed + 1
     users[parsed] = user
     numbers[parsed] = number
+    size = size + #user + #number + 2
   end
-  return users, numbers, parsed == count and count > 0 and count <= 256
+  return users, numbers, parsed == count and size == #packed and count > 0 and count <= 256
 end
 local sale_key = KEYS[1]
 local buyers_key = KEYS[2]
@@ -373,7 +376,7 @@ export const resend: Script = {
   name: 'resend',
   numberOfKeys: 3,
   numberOfArguments: 2,
-  sha1: 'c33acf3f16c78f2b2561e9cd7d3f39bdfdef7033',
+  sha1: '020112d78f9088b862aae1a286057c5d18adc875',
   code: `local unpack = unpack or table.unpack
 local function redis_clock()
   local time = redis.call('TIME')
@@ -381,13 +384,14 @@ local function redis_clock()
 end
 local ENTRY = '([^:,]+):(%d+):(%a):([^,]*)'
 local function parse_orders(packed, count)
-  local users, numbers, parsed = {}, {}, 0
+  local users, numbers, parsed, size = {}, {}, 0, -1
   for user, number in string.gmatch(packed, '([^ \\n]+) (%w+)\\n?') do
     parsed = parsed + 1
     users[parsed] = user
     numbers[parsed] = number
+    size = size + #user + #number + 2
   end
-  return users, numbers, parsed == count and count > 0 and count <= 256
+  return users, numbers, parsed == count and size == #packed and count > 0 and count <= 256
 end
 local sale_key = KEYS[1]
 local buyers_key = KEYS[2]
@@ -420,7 +424,7 @@ export const restore: Script = {
   name: 'restore',
   numberOfKeys: 3,
   numberOfArguments: 3,
-  sha1: 'b5adeff010833649ebf273ac584cf657d39f43d5',
+  sha1: '9e83f4cd16d936ad1d4a7d4b5082960e714ad005',
   code: `local unpack = unpack or table.unpack
 local function redis_clock()
   local time = redis.call('TIME')
@@ -433,15 +437,16 @@ local outbox_key = KEYS[3]
 local packed = ARGV[1]
 local count = tonumber(ARGV[2])
 local resend = ARGV[3] == '1'
-local users, quantities, numbers, keys, parsed = {}, {}, {}, {}, 0
+local users, quantities, numbers, keys, parsed, size = {}, {}, {}, {}, 0, -1
 for user, quantity, number, key in string.gmatch(packed, '([^ \\n]+) (%d+) ([^ \\n]+) ([^ \\n]+)\\n?') do
   parsed = parsed + 1
   users[parsed] = user
   quantities[parsed] = tonumber(quantity)
   numbers[parsed] = number
   keys[parsed] = key == '.' and '' or key
+  size = size + #user + #quantity + #number + #key + 4
 end
-if parsed ~= count or count < 1 or count > 256 then
+if parsed ~= count or size ~= #packed or count < 1 or count > 256 then
   return -2
 end
 if redis.call('EXISTS', sale_key) == 0 then
