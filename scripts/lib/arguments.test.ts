@@ -2,14 +2,14 @@ import test from 'ava'
 import { ArgumentError, helpOf, readArguments } from './arguments.ts'
 
 const description = {
-  command: 'npm run try',
+  command: 'npm run try --',
   summary: 'Tries things.',
-  options: {
-    buyers: { kind: 'integer', default: 20, minimum: 1, help: 'buyers in the crowd' },
-    seed: { kind: 'integer', help: 'seed of the run' },
-    once: { kind: 'flag', help: 'end after the report' },
-    dataFolder: { kind: 'text', default: '.data', help: 'where data goes' },
-    only: { kind: 'list', choices: ['redis', 'kafka'], help: 'only these' },
+  flags: {
+    buyers: { type: 'integer', default: 20, minimum: 1, help: 'buyers in the crowd' },
+    seed: { type: 'integer', help: 'seed of the run' },
+    once: { type: 'boolean', help: 'end after the report' },
+    dataFolder: { type: 'string', default: '.data', help: 'where data goes' },
+    only: { type: 'list', choices: ['redis', 'kafka'], help: 'only these' },
   },
 } as const
 const read = (...argv: string[]) => readArguments(description, argv)

@@ -4,23 +4,23 @@
  *
  *   const options = parseArguments({
  *     command: 'npm start', summary: 'Sets everything up and runs a sale.',
- *     options: {
- *       buyers: { kind: 'integer', default: 20_000, minimum: 1, help: 'buyers in the crowd' },
- *       once: { kind: 'flag', help: 'end after the report' },
+ *     flags: {
+ *       buyers: { type: 'integer', default: 20_000, minimum: 1, help: 'buyers in the crowd' },
+ *       once: { type: 'boolean', help: 'end after the report' },
  *     },
  *   })
  *   options.buyers, options.once
  */
-export type FlagOption = { kind: 'flag'; help: string }
-export type IntegerOption = { kind: 'integer'; help: string; default?: number; minimum?: number; maximum?: number }
+export type FlagOption = { type: 'boolean'; help: string }
+export type IntegerOption = { type: 'integer'; help: string; default?: number; minimum?: number; maximum?: number }
 export type TextOption = {
-  kind: 'text'
+  type: 'string'
   help: string
   default?: string
   choices?: readonly string[]
   placeholder?: string
 }
-export type ListOption = { kind: 'list'; help: string; choices?: readonly string[]; placeholder?: string }
+export type ListOption = { type: 'list'; help: string; choices?: readonly string[]; placeholder?: string }
 export type OptionTable = Record<string, FlagOption | IntegerOption | TextOption | ListOption>
 
 type ValueOf<O> = O extends FlagOption
@@ -38,11 +38,11 @@ type ValueOf<O> = O extends FlagOption
 export type Parsed<T extends OptionTable> = { [K in keyof T]: ValueOf<T[K]> } & { positionals: string[] }
 
 export type CommandDescription<T extends OptionTable> = {
-  /** As a person types it: `npm start`, `npm run bench`. */
+  /** As a person types it: `npm start`, `npm run bench`; a `--` at its end does not matter. */
   command: string
   summary: string
   /** Keys in camelCase; `--kebab-case` on the command line. */
-  options: T
+  flags: T
   /** What may follow without a dash, for people; without it nothing may. */
   positionals?: string
   /** More lines at the end of the help. */
@@ -62,12 +62,12 @@ export function readArguments<const T extends OptionTable>(
   argv: readonly string[],
 ): Parsed<T> | 'help' {
   const table = new Map(
-    Object.entries(description.options).map(([name, option]) => [`--${kebab(name)}`, { name, option }]),
+    Object.entries(description.flags).map(([name, option]) => [`--${kebab(name)}`, { name, option }]),
   )
   const values: Record<string, unknown> = {}
   const positionals: string[] = []
-  for (const [name, option] of Object.entries(description.options)) {
-    values[name] = option.kind === 'flag' ? false : option.kind === 'list' ? [] : option.default
+  for (const [name, option] of Object.entries(description.flags)) {
+    values[name] = option.type === 'boolean' ? false : option.type === 'list' ? [] : option.default
   }
 
   for (let index = 0; index < argv.length; index += 1) {
@@ -85,7 +85,7 @@ export function readArguments<const T extends OptionTable>(
     if (!entry)
       throw new ArgumentError(`There is no option ${flag}.${nearest(flag, [...table.keys()])}${hint(description)}`)
     const { name, option } = entry
-    if (option.kind === 'flag') {
+    if (option.type === 'boolean') {
       if (equals >= 0) throw new ArgumentError(`${flag} takes no value.`)
       values[name] = true
       continue
@@ -94,7 +94,7 @@ export function readArguments<const T extends OptionTable>(
     if (value === undefined || (equals < 0 && table.has(value)))
       throw new ArgumentError(`${flag} needs a value.${hint(description)}`)
     values[name] =
-      option.kind === 'list'
+      option.type === 'list'
         ? [...(values[name] as string[]), ...listOf(flag, option, value)]
         : valueOf(flag, option, value)
   }
@@ -120,7 +120,7 @@ export function parseArguments<const T extends OptionTable>(
 }
 
 function valueOf(flag: string, option: IntegerOption | TextOption, value: string): number | string {
-  if (option.kind === 'text') {
+  if (option.type === 'string') {
     if (option.choices && !option.choices.includes(value))
       throw new ArgumentError(`${flag} is one of ${option.choices.join(', ')}, not "${value}".`)
     return value
@@ -145,9 +145,10 @@ function listOf(flag: string, option: ListOption, value: string): string[] {
 
 /** The help text, made from the table. */
 export function helpOf(description: CommandDescription<OptionTable>): string {
-  const { command, summary, options, positionals, notes = [] } = description
-  const entries = Object.entries(options).map(([name, option]) => {
-    const left = option.kind === 'flag' ? `--${kebab(name)}` : `--${kebab(name)} ${placeholderOf(option)}`
+  const { summary, flags, positionals, notes = [] } = description
+  const command = commandOf(description)
+  const entries = Object.entries(flags).map(([name, option]) => {
+    const left = option.type === 'boolean' ? `--${kebab(name)}` : `--${kebab(name)} ${placeholderOf(option)}`
     const fallback = 'default' in option && option.default !== undefined ? ` (default ${String(option.default)})` : ''
     return { left, right: option.help + fallback }
   })
@@ -167,11 +168,13 @@ export function helpOf(description: CommandDescription<OptionTable>): string {
 }
 
 function placeholderOf(option: IntegerOption | TextOption | ListOption): string {
-  if (option.kind === 'integer') return 'N'
+  if (option.type === 'integer') return 'N'
   return option.placeholder ?? option.choices?.join('|') ?? 'TEXT'
 }
 
-const hint = (description: { command: string }) => ` See: ${description.command} -- --help`
+const commandOf = (description: { command: string }) => description.command.replace(/ --$/, '')
+
+const hint = (description: { command: string }) => ` See: ${commandOf(description)} -- --help`
 
 function nearest(flag: string, known: readonly string[]): string {
   const close = known
