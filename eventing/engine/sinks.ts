@@ -1,0 +1,23 @@
+import type { Resolve } from './plan.ts'
+
+/**
+ * Addresses of Services from text: `order=http://127.0.0.1:9001,default=http://127.0.0.1:8080/events/{name}`. `default` is for
+ * every Service that is not named; `{name}` in an address becomes the Service's name.
+ * @throws TypeError for an entry that is not `name=http…`.
+ */
+export function parseSinks(text: string): Resolve {
+  const entries = text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '')
+    .map((entry): [string, string] => {
+      const separator = entry.indexOf('=')
+      const [name, url] = [entry.slice(0, separator), entry.slice(separator + 1)]
+      if (separator < 1 || !/^https?:$/.test(URL.parse(url)?.protocol ?? '')) {
+        throw new TypeError(`"${entry}" is not name=http://address`)
+      }
+      return [name, url]
+    })
+  const byName = new Map(entries)
+  return ({ name }) => (byName.get(name) ?? byName.get('default'))?.replaceAll('{name}', name)
+}

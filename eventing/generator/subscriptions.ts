@@ -1,0 +1,60 @@
+import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
+import { shortName, topicName } from './names.ts'
+
+/** What one Trigger delivers: the ordered subscriptions of a function together, each other one by itself. */
+export type TriggerGroup = { name: string; functionName: string; ordered: boolean; types: string[] }
+
+/** What one KafkaSource delivers. */
+export type SourceGroup = { name: string; functionName: string; topic: string; ordered: boolean; types: string[] }
+
+/** @throws TypeError with every declaration that cannot be carried out. */
+export function checkSubscriptions(functions: readonly AnyFunction[]): void {
+  const problems = functions.flatMap(({ name, events = [] }) => {
+    const types = events.map(({ event }) => event.type)
+    // One delivery reaches all handlers of a type in a function: a second one would run each of them twice.
+    return types
+      .filter((type, index) => types.indexOf(type) !== index)
+      .map((type) => `${name} subscribes to ${type} more than once`)
+  })
+  if (problems.length > 0) throw new TypeError(`The declarations cannot be carried out: ${problems.join('; ')}`)
+}
+
+/**
+ * Order is kept inside one consumer group only. So a function that wants `activity.paused` and `activity.resumed` in order must
+ * get both through the same Trigger.
+ */
+export function triggerGroups(functions: readonly AnyFunction[]): TriggerGroup[] {
+  return functions.flatMap(({ name, events = [] }) => {
+    const fromBroker = events.filter(({ options }) => options.kafkaTopic === undefined)
+    const ordered = fromBroker.filter(({ options }) => options.ordered === true).map(({ event }) => event.type)
+    const unordered = fromBroker.filter(({ options }) => options.ordered !== true).map(({ event }) => event.type)
+    return [
+      ...(ordered.length > 0
+        ? [{ name: `${name}-ordered`, functionName: name, ordered: true, types: ordered.toSorted() }]
+        : []),
+      ...unordered
+        .toSorted()
+        .map((type) => ({ name: `${name}-${shortName(type)}`, functionName: name, ordered: false, types: [type] })),
+    ]
+  })
+}
+
+export function sourceGroups(functions: readonly AnyFunction[]): SourceGroup[] {
+  const groups = functions.flatMap(({ name, events = [] }) => {
+    const byTopic = Map.groupBy(
+      events.filter(({ options }) => options.kafkaTopic !== undefined),
+      ({ options }) => options.kafkaTopic!,
+    )
+    return [...byTopic].map(([topic, subscriptions]) => ({
+      name: topicName(topic),
+      functionName: name,
+      topic,
+      ordered: subscriptions.some(({ options }) => options.ordered === true),
+      types: subscriptions.map(({ event }) => event.type).toSorted(),
+    }))
+  })
+  const readers = Map.groupBy(groups, ({ topic }) => topic)
+  return groups.map((group) =>
+    readers.get(group.topic)!.length === 1 ? group : { ...group, name: `${group.name}-${group.functionName}` },
+  )
+}
