@@ -1,0 +1,54 @@
+/** Stores accepted purchases as orders: the group commit over the decisions of `settle-purchases.ts`. */
+import { LRUCache } from 'lru-cache'
+import type { Registry } from 'prom-client'
+import { Problem } from '@stampede/shared/http/problem.ts'
+import type { Allocation, OrderStore, PurchaseBatch } from './effects.ts'
+import { createGroupCommit } from './group-commit.ts'
+import { createOrderMetrics, type OrderMetrics } from './metrics.ts'
+import { defaultSettlePolicy, settlePurchases, type PurchaseOutcome, type SettlePolicy } from './settle-purchases.ts'
+import { traceGroup } from './trace-purchases.ts'
+
+export type OrderWriterOptions = {
+  store: OrderStore
+  metrics: Registry
+  now?: () => number
+  policy?: SettlePolicy
+  /** Purchases a transaction; default 500. */
+  maximumGroup?: number
+  /** Purchases that may wait; default 20,000. */
+  maximumQueue?: number
+  /** Called after each commit: there may be events in the outbox. */
+  committed?: () => void
+}
+
+export type OrderWriter = {
+  /** Resolves with what became of each purchase, in order, when that is durable. */
+  settle: (batch: PurchaseBatch) => Promise<PurchaseOutcome[]>
+  metrics: OrderMetrics
+  /** Resolves when nothing is under way. */
+  idle: () => Promise<void>
+}
+
+/** Activities whose terms are kept in memory. */
+const maximumKnownActivities = 10_000
+
+export function createOrderWriter(options: OrderWriterOptions): OrderWriter {
+  const { store, committed, now = Date.now, policy = defaultSettlePolicy } = options
+  const terms = new LRUCache<string, Allocation>({ max: maximumKnownActivities })
+  const effects = { store, terms, now, policy }
+  const group = createGroupCommit<PurchaseBatch, PurchaseOutcome[]>({
+    settle: async (batches) => {
+      const start = performance.now()
+      const outcomes = await traceGroup(batches, () => settlePurchases(batches, effects))
+      metrics.settled(outcomes, (performance.now() - start) / 1_000)
+      committed?.()
+      return outcomes
+    },
+    weigh: (batch) => batch.purchases.length,
+    maximumGroup: options.maximumGroup ?? 500,
+    maximumQueue: options.maximumQueue ?? 20_000,
+    isEnvironmental: (error) => error instanceof Problem && error.retryable,
+  })
+  const metrics = createOrderMetrics(options.metrics, () => group.waiting())
+  return { settle: group.submit, metrics, idle: group.idle }
+}

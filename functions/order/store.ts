@@ -1,0 +1,347 @@
+/** The SQL of this function's transactions. What routes only read is in `read-orders.ts`. */
+import mysql from 'mysql2/promise'
+import type { PoolConnection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
+import type { Database } from '@stampede/shared/database/connect.ts'
+import { isDuplicateKey } from '@stampede/shared/database/errors.ts'
+import { createInbox } from '@stampede/shared/events/inbox.ts'
+import { createOutbox } from '@stampede/shared/events/outbox.ts'
+import type {
+  ActivityRef,
+  GroupAtOnce,
+  KnownPurchase,
+  NewOrder,
+  OrderStore,
+  OrderTransaction,
+  OverdueOrders,
+} from './effects.ts'
+import { releasedStates } from './order-state.ts'
+import {
+  allocationColumns,
+  integer,
+  orderColumns,
+  quoted,
+  quotedInstant,
+  quotedList,
+  rejectionColumns,
+  toAllocation,
+  toOrder,
+  toRejection,
+} from './sql.ts'
+
+export const outboxTable = 'order_outbox'
+export const inboxTable = 'order_inbox'
+
+const outbox = createOutbox(outboxTable)
+const inbox = createInbox(inboxTable)
+const released = quotedList(releasedStates)
+
+/** `storeAtOnce` needs a database with `multipleStatements`. `prepared` is awaited before each use: the schema is there then. */
+export function createOrderStore(database: Database, prepared: () => Promise<void> = async () => {}): OrderStore {
+  return {
+    isDuplicate: isDuplicateKey,
+    transaction: async (work) => {
+      await prepared()
+      return database.transaction((connection) => work(onConnection(connection)))
+    },
+    findOverdue: async (nowMs, limit, without) => {
+      await prepared()
+      // The one statement over all tenants: the clock works for each of them.
+      const [rows] = await database.pool.query<RowDataPacket[]>(
+        `SELECT tenant_id, activity_id, order_number FROM order_orders FORCE INDEX (order_orders_due)
+         WHERE state = 'pending-payment' AND pay_by <= ?
+           ${without.length > 0 ? `AND (tenant_id, activity_id) NOT IN (${pairList(without)})` : ''}
+         ORDER BY pay_by LIMIT ?`,
+        [new Date(nowMs), limit],
+      )
+      return groupOverdue(rows)
+    },
+  }
+}
+
+function groupOverdue(rows: readonly RowDataPacket[]): OverdueOrders[] {
+  const groups = Map.groupBy(rows, (row) => `${row['tenant_id']}:${row['activity_id']}`)
+  return [...groups.values()].map((group) => ({
+    tenantId: String(group[0]?.['tenant_id']),
+    activityId: String(group[0]?.['activity_id']),
+    orderNumbers: group.map((row) => String(row['order_number'])),
+  }))
+}
+
+function onConnection(connection: PoolConnection): OrderTransaction {
+  const rowsOf = async (sql: string, values?: readonly unknown[]): Promise<RowDataPacket[]> => {
+    const [rows] = await connection.query<RowDataPacket[]>(sql, values ? [...values] : undefined)
+    return rows
+  }
+  const change = async (sql: string, values?: readonly unknown[]): Promise<number> => {
+    const [result] = await connection.query<ResultSetHeader>(sql, values ? [...values] : undefined)
+    return result.affectedRows
+  }
+
+  return {
+    storeAtOnce: async (group) => {
+      try {
+        const [results] = await connection.query(atOnceStatements(group))
+        return allApplied(group, results as readonly (ResultSetHeader | RowDataPacket[])[])
+      } catch (error) {
+        if (isDuplicateKey(error)) return false
+        throw error
+      }
+    },
+
+    lockAllocations: async (activities) => {
+      if (activities.length === 0) return []
+      // The order of the locks is the order of the primary key, the same for everybody.
+      const rows = await rowsOf(
+        `SELECT ${allocationColumns} FROM order_allocations WHERE (tenant_id, activity_id) IN (${pairList(activities)})
+         ORDER BY tenant_id, activity_id FOR UPDATE`,
+      )
+      return rows.map(toAllocation)
+    },
+
+    findKnown: async (tenantId, orderNumbers) => {
+      const known = new Map<string, KnownPurchase>()
+      if (orderNumbers.length === 0) return known
+      const numbers = quotedList(orderNumbers)
+      const rows = await rowsOf(
+        `SELECT order_number, activity_id, user_id, quantity, NULL AS reason FROM order_orders
+         WHERE tenant_id = ? AND order_number IN (${numbers})
+         UNION ALL
+         SELECT order_number, activity_id, user_id, quantity, reason FROM order_rejections
+         WHERE tenant_id = ? AND order_number IN (${numbers})`,
+        [tenantId, tenantId],
+      )
+      for (const row of rows) {
+        known.set(String(row['order_number']), {
+          tenantId,
+          activityId: String(row['activity_id']),
+          userId: String(row['user_id']),
+          quantity: Number(row['quantity']),
+          rejectedFor: (row['reason'] as KnownPurchase['rejectedFor'] | null) ?? undefined,
+        })
+      }
+      return known
+    },
+
+    liveUnits: async ({ tenantId, activityId }, userIds) => {
+      if (userIds.length === 0) return new Map()
+      const rows = await rowsOf(
+        `SELECT user_id, SUM(quantity) AS units FROM order_orders FORCE INDEX (order_orders_buyer)
+         WHERE tenant_id = ? AND activity_id = ? AND user_id IN (${quotedList(userIds)}) AND state NOT IN (${released})
+         GROUP BY user_id`,
+        [tenantId, activityId],
+      )
+      return new Map(rows.map((row) => [String(row['user_id']), Number(row['units'])]))
+    },
+
+    insertOrders: async (orders) => {
+      if (orders.length > 0) await change(insertOrdersStatement(orders))
+    },
+
+    insertRejections: async (rejections) => {
+      if (rejections.length === 0) return
+      const rows = rejections.map((rejection) => [
+        rejection.orderNumber,
+        rejection.tenantId,
+        rejection.activityId,
+        rejection.userId,
+        rejection.quantity,
+        rejection.reason,
+        new Date(rejection.rejectedAtMs),
+      ])
+      await change(`INSERT INTO order_rejections (${rejectionColumns}) VALUES ?`, [rows])
+    },
+
+    addSold: async ({ tenantId, activityId }, units) => {
+      // The condition repeats the decision: should the two ever differ, the transaction fails instead of overselling.
+      const condition = units > 0 ? 'sold + ? <= allocated' : 'sold >= ?'
+      const affected = await change(
+        `UPDATE order_allocations SET sold = sold + ? WHERE tenant_id = ? AND activity_id = ? AND ${condition}`,
+        [units, tenantId, activityId, Math.abs(units)],
+      )
+      if (affected !== 1) throw new Error(`the allocation of ${activityId} does not allow a change of ${units} units`)
+    },
+
+    saveAllocation: async (terms, atMs) => {
+      const columns = {
+        variant_id: terms.variantId,
+        per_user_limit: terms.perUserLimit,
+        price_cents: terms.priceCents,
+        currency: terms.currency,
+        payment_timeout_seconds: terms.paymentTimeoutSeconds,
+        starts_at: new Date(terms.startsAtMs),
+        ends_at: new Date(terms.endsAtMs),
+        state: terms.state,
+        closed_at: terms.closedAtMs === undefined ? null : new Date(terms.closedAtMs),
+        updated_at: new Date(atMs),
+      }
+      const identity = { tenant_id: terms.tenantId, activity_id: terms.activityId, allocated: terms.allocated }
+      await change(
+        `INSERT INTO order_allocations SET ?
+         ON DUPLICATE KEY UPDATE ?, allocated = GREATEST(?, sold), terms_version = terms_version + 1`,
+        [{ ...identity, ...columns }, columns, terms.allocated],
+      )
+    },
+
+    findOrder: async (tenantId, orderNumber) => {
+      const [row] = await rowsOf(`SELECT ${orderColumns} FROM order_orders WHERE tenant_id = ? AND order_number = ?`, [
+        tenantId,
+        orderNumber,
+      ])
+      return row && toOrder(row)
+    },
+
+    lockOrder: async (tenantId, orderNumber) => {
+      const [row] = await rowsOf(
+        `SELECT ${orderColumns} FROM order_orders WHERE tenant_id = ? AND order_number = ? FOR UPDATE`,
+        [tenantId, orderNumber],
+      )
+      return row && toOrder(row)
+    },
+
+    lockPending: async ({ tenantId, activityId }, orderNumbers) => {
+      if (orderNumbers.length === 0) return []
+      const rows = await rowsOf(
+        `SELECT ${orderColumns} FROM order_orders FORCE INDEX (PRIMARY)
+         WHERE tenant_id = ? AND activity_id = ? AND order_number IN (${quotedList(orderNumbers)})
+           AND state = 'pending-payment' ORDER BY order_number FOR UPDATE SKIP LOCKED`,
+        [tenantId, activityId],
+      )
+      return rows.map(toOrder)
+    },
+
+    findRejection: async (tenantId, orderNumber) => {
+      const [row] = await rowsOf(
+        `SELECT ${rejectionColumns} FROM order_rejections WHERE tenant_id = ? AND order_number = ?`,
+        [tenantId, orderNumber],
+      )
+      return row && toRejection(row)
+    },
+
+    applyTransition: async ({ orders, from, to, actor, atMs, cancelReason, payment }) => {
+      const first = orders[0]
+      if (!first) return
+      const columns = {
+        state: to,
+        ...(to === 'cancelled' ? { cancel_reason: cancelReason ?? null, cancelled_at: new Date(atMs) } : {}),
+        ...(payment ? { payment_id: payment.paymentId, paid_at: new Date(payment.paidAtMs) } : {}),
+      }
+      const affected = await change(
+        `UPDATE order_orders SET ?, version = version + 1
+         WHERE tenant_id = ? AND order_number IN (${quotedList(orders.map((order) => order.orderNumber))}) AND state = ?`,
+        [columns, first.tenantId, from],
+      )
+      if (affected !== orders.length) throw new Error(`${orders.length - affected} orders were no longer ${from}`)
+      const history = orders.map((order) => [
+        order.orderNumber,
+        order.version + 1,
+        order.tenantId,
+        from,
+        to,
+        actor,
+        cancelReason ?? null,
+        new Date(atMs),
+      ])
+      await change(
+        'INSERT INTO order_transitions (order_number, version, tenant_id, from_state, to_state, actor, reason, at) VALUES ?',
+        [history],
+      )
+    },
+
+    findPayment: async (tenantId, paymentId) => {
+      const [row] = await rowsOf('SELECT outcome FROM order_payments WHERE tenant_id = ? AND payment_id = ?', [
+        tenantId,
+        paymentId,
+      ])
+      return row && row['outcome']
+    },
+
+    insertPayment: async (payment) => {
+      await change('INSERT INTO order_payments SET ?', [
+        {
+          tenant_id: payment.tenantId,
+          payment_id: payment.paymentId,
+          order_number: payment.orderNumber,
+          amount_cents: payment.amountCents,
+          currency: payment.currency,
+          outcome: payment.outcome,
+          paid_at: new Date(payment.paidAtMs),
+          received_at: new Date(payment.receivedAtMs),
+        },
+      ])
+    },
+
+    addEvents: (events) => outbox.add(connection, events),
+    firstTime: (event) => inbox.firstTime(connection, event),
+  }
+}
+
+const pairList = (activities: readonly ActivityRef[]): string =>
+  activities.map(({ tenantId, activityId }) => `(${quoted(tenantId)},${quoted(activityId)})`).join(',')
+
+/** All of a group in one round trip: the allocations (which holds them), the orders, the check of the limits, the events. */
+function atOnceStatements({ allocations, orders, events }: GroupAtOnce): string {
+  const statements: string[] = []
+  for (const { tenantId, activityId, termsVersion, units } of allocations) {
+    statements.push(
+      `UPDATE order_allocations SET sold=sold+${integer(units)} WHERE ${ofActivity({ tenantId, activityId })}` +
+        ` AND terms_version=${integer(termsVersion)} AND sold+${integer(units)}<=allocated`,
+    )
+  }
+  statements.push(insertOrdersStatement(orders))
+  for (const allocation of allocations) {
+    const users = orders.filter(
+      (order) => order.activityId === allocation.activityId && order.tenantId === allocation.tenantId,
+    )
+    // After the insert, so that buyers who come twice in the group are counted too; after the lock, so that nobody else inserts.
+    // The index by name: with a long list the optimizer goes by statistics, which lag behind a table that grows this fast.
+    statements.push(
+      `SELECT 1 FROM order_orders FORCE INDEX (order_orders_buyer) WHERE ${ofActivity(allocation)}` +
+        ` AND user_id IN(${quotedList(users.map((order) => order.userId))}) AND state NOT IN(${released})` +
+        ` GROUP BY user_id HAVING SUM(quantity)>${integer(allocation.perUserLimit)} LIMIT 1`,
+    )
+  }
+  const { sql, values } = outbox.insert(events)
+  statements.push(mysql.format(sql, values))
+  return statements.join(';')
+}
+
+function allApplied(
+  { allocations, orders }: GroupAtOnce,
+  results: readonly (ResultSetHeader | RowDataPacket[])[],
+): boolean {
+  const affected = (at: number) => (results[at] as ResultSetHeader).affectedRows
+  for (const at of allocations.keys()) {
+    if (affected(at) !== 1) return false
+    const overLimit = results[allocations.length + 1 + at] as RowDataPacket[]
+    if (overLimit.length > 0) return false
+  }
+  return affected(allocations.length) === orders.length
+}
+
+const ofActivity = ({ tenantId, activityId }: ActivityRef): string =>
+  `tenant_id=${quoted(tenantId)} AND activity_id=${quoted(activityId)}`
+
+/** A plain INSERT: with IGNORE a repeated message would be skipped in silence, and its units counted again. */
+function insertOrdersStatement(orders: readonly NewOrder[]): string {
+  const instantOf = instantCache()
+  const rows = orders.map(
+    (order) =>
+      `(${quoted(order.orderNumber)},${quoted(order.tenantId)},${quoted(order.activityId)},${quoted(order.userId)},` +
+      `${integer(order.quantity)},${integer(order.amountCents)},${quoted(order.currency)},` +
+      `${instantOf(order.acceptedAtMs)},${instantOf(order.createdAtMs)},${instantOf(order.payByMs)})`,
+  )
+  return (
+    'INSERT INTO order_orders(order_number,tenant_id,activity_id,user_id,quantity,amount_cents,currency,accepted_at,created_at,pay_by)' +
+    `VALUES${rows.join(',')}`
+  )
+}
+
+/** The orders of a group share most of their times. */
+function instantCache(): (ms: number) => string {
+  const known = new Map<number, string>()
+  return (ms) => {
+    let text = known.get(ms)
+    if (text === undefined) known.set(ms, (text = quotedInstant(ms)))
+    return text
+  }
+}
