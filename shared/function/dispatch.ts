@@ -69,7 +69,7 @@ export function createDispatch(host: Host, hot: readonly HotEntry[]): (exchange:
       const problem = new Problem('method-not-allowed', `${method.slice(0, 20)} is not possible here.`)
       sendProblem(response, problem, { allow: match.allowed.join(', ') })
     }
-    return match.kind
+    return match.kind === 'other-methods' ? 'other-methods' : 'unknown'
   }
 
   return async (given) => {

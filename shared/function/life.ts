@@ -1,9 +1,9 @@
 /** How a host ends: nothing that was accepted is cut off, and everything has a limit. */
-import type { Server } from 'node:http'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Host } from './host.ts'
+import type { Runtime } from './runtime.ts'
 
 /** After the time for draining the handlers' signals are aborted; this long they have to answer. */
 const lastWordsMs = 500
@@ -14,11 +14,11 @@ const idleSweepMs = 50
  * Not ready → (delay) → nothing new is accepted, background loops and streams end → requests in flight are answered → each
  * function's `stop`. `delayMs` is the time in which proxies learn that this process is not ready.
  */
-export async function endHost(host: Host, server: Server, delayMs: number): Promise<void> {
+export async function endHost(host: Host, runtime: Runtime, delayMs: number): Promise<void> {
   host.closing = true
   if (delayMs > 0) await sleep(delayMs)
   host.draining.abort()
-  await drainServer(host, server)
+  await drainServer(host, runtime)
   await stopFunctions(host)
   for (const registry of host.registries) registry.clear()
 }
@@ -41,11 +41,13 @@ export async function stopFunctions(host: Host): Promise<void> {
   )
 }
 
-async function drainServer(host: Host, server: Server): Promise<void> {
+async function drainServer(host: Host, runtime: Runtime): Promise<void> {
+  const { server, closeIdle } = runtime
   const { promise: closed, resolve } = Promise.withResolvers<'closed'>()
   server.close(() => resolve('closed'))
-  // Node closes the connections that are idle now; those that become idle later are closed here.
-  const sweep = setInterval(() => server.closeIdleConnections(), idleSweepMs)
+  closeIdle()
+  // Connections whose request was in flight become idle later.
+  const sweep = setInterval(closeIdle, idleSweepMs)
   const limit = new AbortController()
   const timeout = async (ms: number) =>
     sleep(ms, 'late' as const, { signal: limit.signal }).catch(() => 'late' as const)

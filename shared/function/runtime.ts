@@ -36,8 +36,14 @@ export type RuntimeOptions = {
 
 const trappedEvents = ['uncaughtException', 'SIGINT', 'SIGTERM', 'SIGQUIT'] as const
 
-export async function startRuntime(options: RuntimeOptions): Promise<Server> {
-  const listening = Promise.withResolvers<Server>()
+export type Runtime = {
+  server: Server
+  /** Closes connections that wait for nothing, those that never sent a byte too: Node's own method leaves these open. */
+  closeIdle(): void
+}
+
+export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const listening = Promise.withResolvers<Runtime>()
   const undo = [catchServer(options, listening), keepProcessListeners()]
   try {
     const handle = async (context: { headers: Record<symbol, unknown> }) => {
@@ -60,13 +66,22 @@ export function urlOf(server: Server): string {
 }
 
 /** Until undone, the next server that is made gets our listeners and listens where we say. */
-function catchServer(options: RuntimeOptions, listening: PromiseWithResolvers<Server>): () => void {
+function catchServer(options: RuntimeOptions, listening: PromiseWithResolvers<Runtime>): () => void {
   const createServer = http.createServer
   const replacement = (given: http.ServerOptions, pass: RequestListener): Server => {
     const server = createServer(
       { ...given, connectionsCheckingInterval: 2_000, headersTimeout: Math.min(10_000, options.requestTimeoutMs) },
       options.front(pass),
     )
+    const sockets = new Set<Socket>()
+    server.on('connection', (socket) => {
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+    })
+    const closeIdle = () => {
+      server.closeIdleConnections()
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
+    }
     const listen = server.listen.bind(server) as (...given: unknown[]) => Server
     server.listen = ((): Server => {
       server.requestTimeout = options.requestTimeoutMs
@@ -79,7 +94,7 @@ function catchServer(options: RuntimeOptions, listening: PromiseWithResolvers<Se
       server.once('error', listening.reject)
       server.once('listening', () => {
         server.off('error', listening.reject)
-        listening.resolve(server)
+        listening.resolve({ server, closeIdle })
       })
       return listen({
         port: options.port,

@@ -93,7 +93,7 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
   const events = createInFlight(config.MAX_EVENTS_IN_FLIGHT)
   registerGauges(hostRegistry, { requests, events }, hot)
   const openApi = () => JSON.stringify(openApiOf(definitions))
-  const server = await startRuntime({
+  const runtime = await startRuntime({
     port: options.port ?? config.PORT,
     host: options.host ?? config.HOST,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
@@ -103,12 +103,13 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
     await stopFunctions(host)
     throw error
   })
+  const { server } = runtime
   const url = urlOf(server)
   log.info({ url, functions: definitions.map((definition) => definition.name) }, 'listening')
 
   let stopped: Promise<void> | undefined
   const stopAfter = (delayMs: number) => {
-    stopped ??= endHost(host, server, delayMs).then(async () => tracing.stop())
+    stopped ??= endHost(host, runtime, delayMs).then(async () => tracing.stop())
     return stopped
   }
   const serving: Serving = { url, server, stop: async () => stopAfter(0) }
