@@ -1,0 +1,11 @@
+import type { BrokerUnderTest } from './broker-under-test.ts'
+
+/** One rule that a broker has to keep. `run` rejects with an AssertionError when it does not. */
+export type Check = {
+  title: string
+  /** Only promised by the local engine: Knative does less, or only with a feature switched on. */
+  localOnly?: boolean
+  /** Needs a way to crash the broker. */
+  crashes?: boolean
+  run: (broker: BrokerUnderTest) => Promise<void>
+}

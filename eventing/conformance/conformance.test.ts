@@ -1,0 +1,21 @@
+import test from 'ava'
+import { brokerUnderTest, type BrokerUnderTest } from './broker-under-test.ts'
+import { conformanceChecks } from './suite.ts'
+
+let broker: BrokerUnderTest
+
+test.before(async () => {
+  broker = await brokerUnderTest()
+})
+test.after.always(async () => {
+  await broker?.stop()
+})
+
+// One after the other: the checks share a broker, and one of them kills it.
+for (const { title, localOnly, crashes, run } of conformanceChecks) {
+  test.serial(title, async (t) => {
+    if (localOnly && !broker.local) return t.pass('only promised by the local engine')
+    if (crashes && !broker.crash) return t.pass('BROKER_CRASH_COMMAND is not given')
+    await t.notThrowsAsync(run(broker))
+  })
+}
