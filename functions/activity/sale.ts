@@ -31,13 +31,8 @@ export async function applySaleState(store: SaleStore, sale: SaleOf, wanted: Sal
   return changed
 }
 
-/**
- * Takes a sale off before anything is sold: pauses it, looks, and closes it for good only when nothing was sold; otherwise it
- * goes on as before. Returns the units sold.
- */
-export async function withdrawSale(store: SaleStore, sale: SaleOf): Promise<number> {
+/** Stops a sale for a moment and looks: nothing is sold any more after the answer. Returns the units sold. */
+export async function holdSale(store: SaleStore, sale: SaleOf): Promise<number> {
   await applySaleState(store, sale, 'paused')
-  const { sold } = sums(await readSale(store, sale))
-  await applySaleState(store, sale, sold > 0 ? 'open' : 'closed')
-  return sold
+  return sums(await readSale(store, sale)).sold
 }

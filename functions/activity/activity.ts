@@ -1,0 +1,313 @@
+/** What the handlers of activity need: connections, and each operation with its effects. */
+import type { Redis, Cluster } from 'ioredis'
+import { z } from 'zod'
+import type {
+  inventoryAllocationRefused,
+  inventoryWarmedUp,
+  reconciliationCompleted,
+  SaleTerms,
+} from '@stampede/eventing/catalogue/events.ts'
+import { connectDatabase } from '@stampede/shared/database/connect.ts'
+import { prepareSchema } from '@stampede/shared/database/schema.ts'
+import { createInbox } from '@stampede/shared/events/inbox.ts'
+import { createOutbox, startOutboxRelay } from '@stampede/shared/events/outbox.ts'
+import { createPublisher } from '@stampede/shared/events/publish.ts'
+import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
+import { Problem } from '@stampede/shared/http/problem.ts'
+import { createServiceTokens, platformTenant } from '@stampede/shared/identity/service-token.ts'
+import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
+import { connectRedis } from '@stampede/shared/redis/connect.ts'
+import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
+import { saleStateOf, type ActivityCommand } from './activity-state.ts'
+import { noteFacts, transition, transitionIfAllowed, type ChangeContext } from './change-activity.ts'
+import { checkConsistency, type Consistency } from './consistency.ts'
+import { migrations } from './generated/migrations.ts'
+import { createOtherFunctions } from './other-functions.ts'
+import { learn, preCheck, type PreCheck } from './pre-check.ts'
+import { buildReport, overTime, readSold, type Report } from './report.ts'
+import { applySaleState, holdSale, readSale, sums } from './sale.ts'
+import { findActivity, insertSample, listSamples, listTransitions, type Activity } from './store.ts'
+
+export const activityConfig = z.object({
+  DATABASE_URL: z.string(),
+  REDIS_URL: z.string(),
+  K_SINK: z.string(),
+  SERVICE_SECRET: z.string(),
+  ORDER_URL: z.string(),
+  INVENTORY_URL: z.string(),
+  SECKILL_URL: z.string(),
+})
+export type ActivityConfig = z.output<typeof activityConfig>
+
+const maximumSamples = 2_000
+/** Two decisions of staff at the same time may reach Redis in the wrong order: so often it is looked at again. */
+const maximumApplications = 3
+
+export type ActivityService = ReturnType<typeof createActivityService>
+
+export function createActivityService(config: ActivityConfig, host: HostServices, now: () => number = Date.now) {
+  const database = connectDatabase(config.DATABASE_URL)
+  const schema = prepareSchema(database, 'activity', migrations)
+  const redis: Redis | Cluster = connectRedis(config.REDIS_URL)
+  const sales = createSaleStore(redis)
+  const tokens = createServiceTokens({ secret: config.SERVICE_SECRET, service: host.name })
+  const others = createOtherFunctions({
+    orderUrl: config.ORDER_URL,
+    inventoryUrl: config.INVENTORY_URL,
+    seckillUrl: config.SECKILL_URL,
+    service: host.name,
+    secret: config.SERVICE_SECRET,
+  })
+  const outbox = createOutbox('activity_outbox')
+  const inbox = createInbox('activity_inbox')
+  const relay = startOutboxRelay({
+    database,
+    table: 'activity_outbox',
+    publish: createPublisher({ sink: config.K_SINK, token: () => tokens(platformTenant) }),
+    log: host.log,
+    metrics: host.metrics,
+    draining: host.draining,
+  })
+
+  const change = async <T>(
+    tenantId: string,
+    actor: string,
+    work: (context: ChangeContext) => Promise<T>,
+  ): Promise<T> => {
+    await schema()
+    const result = await database.transaction((tx) => work({ tx, outbox, now, tenantId, actor }))
+    relay.wake()
+    return result
+  }
+
+  const handle = <D extends { tenantId: string }>(
+    event: ReceivedEvent<D>,
+    work: (context: ChangeContext) => Promise<unknown>,
+  ) =>
+    change(event.data.tenantId, event.source, async (context) => {
+      if (await inbox.firstTime(context.tx, event)) await work(context)
+    })
+
+  const get = async (tenantId: string, activityId: string): Promise<Activity> => {
+    await schema()
+    const activity = await findActivity(database.pool, tenantId, activityId)
+    if (!activity) throw new Problem('not-found', `There is no activity ${activityId}.`)
+    return activity
+  }
+
+  /** Makes the sale in Redis say what the activity says, also when another decision overtakes this one. */
+  const applyState = async (activity: Activity): Promise<void> => {
+    let current = activity
+    for (let round = 0; round < maximumApplications; round++) {
+      const wanted = saleStateOf(current.state)
+      if (wanted === undefined) return
+      await applySaleState(sales, current, wanted)
+      const latest = await get(current.tenantId, current.activityId)
+      if (latest.version === current.version) return
+      current = latest
+    }
+  }
+
+  /** The decision stands when Redis does not answer: its event and the clock bring it there. */
+  const applyStateOrWait = async (activity: Activity): Promise<boolean> => {
+    try {
+      await applyState(activity)
+      return true
+    } catch (error) {
+      host.log.warn(
+        { err: error, activityId: activity.activityId },
+        'the sale in Redis does not follow yet; the clock tries again',
+      )
+      return false
+    }
+  }
+
+  const sample = async (activity: Activity): Promise<void> => {
+    const seen = sums(await readSale(sales, activity))
+    const live = await learn(others.live(activity.tenantId, activity.activityId))
+    await insertSample(database.pool, activity.tenantId, activity.activityId, {
+      at: new Date(now()).toISOString(),
+      sold: seen.sold,
+      left: seen.left,
+      outboxLength: seen.outboxLength,
+      refused: (live.known ? live.value?.refused : undefined) ?? null,
+    })
+  }
+
+  const consistency = async (activity: Activity): Promise<Consistency> => {
+    const { tenantId, activityId } = activity
+    const allocation = await others.allocation(tenantId, activityId)
+    // Redis before order: an order that is stored in between shows as a difference and is looked at again, never the other way round.
+    const buckets = await readSale(sales, activity)
+    const orders = await others.orderCounts(tenantId, activityId)
+    const reconciliation = activity.reconciliation as { findings?: { kind: string; repaired: boolean }[] } | null
+    return checkConsistency({
+      stock: activity.stock,
+      buckets,
+      orders: orders ?? { allocated: undefined, sold: 0, byState: {}, rejected: {} },
+      allocated: allocation?.state === 'allocated' ? allocation.quantity : undefined,
+      openFindings: (reconciliation?.findings ?? [])
+        .filter((finding) => !finding.repaired)
+        .map((finding) => finding.kind),
+      checkedAt: new Date(now()).toISOString(),
+    })
+  }
+
+  const settle = async (tenantId: string, activityId: string, actor: string): Promise<Activity> => {
+    const activity = await get(tenantId, activityId)
+    if (activity.state !== 'closed')
+      return change(tenantId, actor, (context) => transition(context, activityId, 'settle'))
+    const result = await consistency(activity)
+    if (!result.ok) {
+      await change(tenantId, actor, (context) => noteFacts(context, activityId, { consistency: result }))
+      throw new Problem('unprocessable', 'The activity cannot be settled yet.', {
+        extensions: { failed: result.checks.filter((check) => !check.ok) },
+      })
+    }
+    const changes = { consistency: result, sold: result.sold, unsold: result.unsold }
+    return change(tenantId, actor, (context) => transition(context, activityId, 'settle', { changes }))
+  }
+
+  /** Only when nothing was sold: the sale is held first, so that nothing can be sold between the look and the decision. */
+  const cancel = async (tenantId: string, activityId: string, actor: string): Promise<Activity> => {
+    const activity = await get(tenantId, activityId)
+    const mayHaveSale = activity.state === 'scheduled' || activity.state === 'warmed-up'
+    try {
+      if (mayHaveSale) {
+        const orders = await others.orderCounts(tenantId, activityId)
+        const sold = Math.max(orders?.sold ?? 0, await holdSale(sales, activity))
+        if (sold > 0) {
+          throw new Problem('conflict', `${sold} units are sold already. Close the activity instead.`, {
+            extensions: { sold },
+          })
+        }
+      }
+      const after = await change(tenantId, actor, (context) => transition(context, activityId, 'cancel'))
+      await applyStateOrWait(after)
+      return after
+    } catch (error) {
+      // It goes on as before.
+      if (mayHaveSale) await applyStateOrWait(await get(tenantId, activityId))
+      throw error
+    }
+  }
+
+  const command = async (
+    tenantId: string,
+    activityId: string,
+    name: ActivityCommand,
+    actor: string,
+  ): Promise<Activity> => {
+    const after = await change(tenantId, actor, (context) =>
+      transition(context, activityId, name, {
+        guard: (activity) => {
+          if (name === 'open' && now() < Date.parse(activity.startsAt)) {
+            throw new Problem('not-started', `The window begins at ${activity.startsAt}; it opens by itself.`)
+          }
+        },
+      }),
+    )
+    await applyStateOrWait(after)
+    return after
+  }
+
+  return {
+    database,
+    schema,
+    relay,
+    sales,
+    others,
+    now,
+    newId: orderNumbers(now),
+    log: host.log,
+    draining: host.draining,
+    change,
+    get,
+    command,
+    settle,
+    cancel,
+    applyStateOrWait,
+    sample,
+
+    async preCheck(tenantId: string, activityId: string): Promise<PreCheck> {
+      const activity = await get(tenantId, activityId)
+      const [allocation, buckets, seckill, live, orders] = await Promise.all([
+        learn(others.allocation(tenantId, activityId)),
+        learn(readSale(sales, activity)),
+        learn(others.seckillReady()),
+        learn(others.live(tenantId, activityId)),
+        learn(others.orderCounts(tenantId, activityId)),
+      ])
+      return preCheck({ activity, nowMs: now(), allocation, buckets, seckill, live, orders })
+    },
+
+    async warmUp(tenantId: string, activityId: string) {
+      const activity = await get(tenantId, activityId)
+      if (activity.state !== 'scheduled' && activity.state !== 'warmed-up') {
+        throw new Problem('conflict', `An activity that is ${activity.state} is not warmed up.`, {
+          extensions: { state: activity.state },
+        })
+      }
+      return others.warmUp(tenantId, activityId)
+    },
+
+    async report(tenantId: string, activityId: string): Promise<Report> {
+      const activity = await get(tenantId, activityId)
+      const [orders, { sold, truncated }, buckets, samples, history] = await Promise.all([
+        others.orderCounts(tenantId, activityId),
+        readSold((after, limit) => others.orderPage(tenantId, activityId, after, limit)),
+        learn(readSale(sales, activity)),
+        listSamples(database.pool, tenantId, activityId, maximumSamples),
+        listTransitions(database.pool, tenantId, activityId),
+      ])
+      return buildReport({
+        activity,
+        orders,
+        waiting: buckets.known ? sums(buckets.value).outboxLength : 0,
+        soldOverTime: overTime(sold, truncated),
+        samples,
+        history,
+        nowMs: now(),
+      })
+    },
+
+    onAllocated: (event: ReceivedEvent<SaleTerms>) =>
+      handle(event, (context) =>
+        noteFacts(context, event.data.activityId, { allocatedAt: new Date(now()).toISOString() }),
+      ),
+
+    onAllocationRefused: (event: ReceivedEvent<z.output<typeof inventoryAllocationRefused.data>>) =>
+      handle(event, (context) => {
+        const { activityId, wanted, available, at } = event.data
+        return transitionIfAllowed(context, activityId, 'refuse-allocation', { refusal: { wanted, available, at } })
+      }),
+
+    onWarmedUp: (event: ReceivedEvent<z.output<typeof inventoryWarmedUp.data>>) =>
+      handle(event, (context) => transitionIfAllowed(context, event.data.activityId, 'warm-up')),
+
+    onReconciled: (event: ReceivedEvent<z.output<typeof reconciliationCompleted.data>>) =>
+      handle(event, async (context) => {
+        const { activityId, runId, repaired, open, findings, at } = event.data
+        const known = await findActivity(context.tx, context.tenantId, activityId)
+        // Run ids are sortable by time: an old run that comes late changes nothing.
+        if (((known?.reconciliation as { runId?: string } | null)?.runId ?? '') >= runId) return
+        await noteFacts(context, activityId, { reconciliation: { runId, repaired, open, findings, at } })
+      }),
+
+    pruneInbox: async () => {
+      await schema()
+      await inbox.prune(database, 7 * 86_400_000)
+    },
+
+    async ready() {
+      await schema()
+      await database.pool.query('SELECT 1')
+    },
+
+    async stop() {
+      await relay.stop()
+      await database.close()
+      redis.disconnect()
+    },
+  }
+}

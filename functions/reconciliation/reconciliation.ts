@@ -1,0 +1,327 @@
+/** What the handlers of reconciliation need: connections, and runs under their lease. */
+import { Counter, Gauge } from 'prom-client'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import { reconciliationCompleted, type SaleTerms } from '@stampede/eventing/catalogue/events.ts'
+import { connectDatabase } from '@stampede/shared/database/connect.ts'
+import { prepareSchema } from '@stampede/shared/database/schema.ts'
+import { createOutbox, startOutboxRelay } from '@stampede/shared/events/outbox.ts'
+import { createPublisher } from '@stampede/shared/events/publish.ts'
+import type { HostServices } from '@stampede/shared/function/declaration.ts'
+import { Problem } from '@stampede/shared/http/problem.ts'
+import { createServiceTokens, platformTenant } from '@stampede/shared/identity/service-token.ts'
+import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
+import { connectRedis } from '@stampede/shared/redis/connect.ts'
+import { createLock, type HeldLock } from '@stampede/shared/redis/lock.ts'
+import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
+import { migrations } from './generated/migrations.ts'
+import { createOtherFunctions } from './other-functions.ts'
+import { defaultBucketLimits } from './reconcile-bucket.ts'
+import { reconcileSale, type SaleResult } from './reconcile-sale.ts'
+import { createSaleEffects } from './sale-effects.ts'
+import {
+  beginRun,
+  endSale,
+  findSale,
+  finishRun,
+  newestRun,
+  pruneQuietRuns,
+  watchedSales,
+  watchSale,
+  type FoundInBucket,
+  type RunResult,
+  type SaleRef,
+  type WatchedSale,
+} from './store.ts'
+
+const limit = (fallback: number, maximum: number) => z.coerce.number().int().min(0).max(maximum).default(fallback)
+
+export const reconciliationConfig = z.object({
+  DATABASE_URL: z.string(),
+  REDIS_URL: z.string(),
+  K_SINK: z.string(),
+  SERVICE_SECRET: z.string(),
+  ORDER_URL: z.string(),
+  INVENTORY_URL: z.string(),
+  ACTIVITY_URL: z.string(),
+  /** Purchases younger than this are on their way: no opinion about them. */
+  RECONCILIATION_GRACE_MS: limit(60_000, 3_600_000),
+  RECONCILIATION_MAXIMUM_RESENDS: limit(5, 20),
+  /** Every so many runs everything is looked at one by one, although the counters agree. */
+  RECONCILIATION_FULL_EVERY: z.coerce.number().int().min(1).max(1_000).default(10),
+  /** Time without a new order until a rebuilt sale counts as complete. */
+  RECONCILIATION_SETTLE_MS: limit(2_000, 60_000),
+})
+export type ReconciliationConfig = z.output<typeof reconciliationConfig>
+
+const salesPage = 50
+const maximumSales = 10_000
+/** A schedule's delivery is answered after this time; the runs go on. */
+const answerAfterMs = 20_000
+const keepQuietRunsMs = 7 * 86_400_000
+const leaseMs = 10_000
+
+export type Reconciliation = ReturnType<typeof createReconciliation>
+export type RunAnswer = {
+  runId: string
+  outcome: SaleResult['outcome']
+  repaired: number
+  open: number
+  findings: FoundInBucket[]
+}
+
+export function createReconciliation(config: ReconciliationConfig, host: HostServices, now: () => number = Date.now) {
+  const database = connectDatabase(config.DATABASE_URL)
+  const schema = prepareSchema(database, 'reconciliation', migrations)
+  const redis = connectRedis(config.REDIS_URL)
+  const sales = createSaleStore(redis)
+  const lock = createLock(redis, { leaseMs })
+  const newId = orderNumbers(now)
+  const tokens = createServiceTokens({ secret: config.SERVICE_SECRET, service: host.name })
+  const others = createOtherFunctions({
+    orderUrl: config.ORDER_URL,
+    inventoryUrl: config.INVENTORY_URL,
+    activityUrl: config.ACTIVITY_URL,
+    service: host.name,
+    secret: config.SERVICE_SECRET,
+  })
+  const outbox = createOutbox('reconciliation_outbox')
+  const relay = startOutboxRelay({
+    database,
+    table: 'reconciliation_outbox',
+    publish: createPublisher({ sink: config.K_SINK, token: () => tokens(platformTenant) }),
+    log: host.log,
+    metrics: host.metrics,
+    draining: host.draining,
+  })
+  const metrics = createMetrics(host)
+  const limits = {
+    bucket: {
+      ...defaultBucketLimits,
+      graceMs: config.RECONCILIATION_GRACE_MS,
+      maximumResends: config.RECONCILIATION_MAXIMUM_RESENDS,
+    },
+    rebuild: { pageSize: 250, maximumPages: 20_000, settleMs: config.RECONCILIATION_SETTLE_MS, maximumRounds: 10 },
+  }
+
+  /** Compares under the lease and stores what came out, whatever it was. */
+  const runHeld = async (sale: WatchedSale, held: HeldLock, full: boolean): Promise<RunAnswer> => {
+    const { terms } = sale
+    const run = { runId: newId(), fencingToken: held.fencingToken }
+    const began = await database.transaction((tx) => beginRun(tx, sale, { ...run, at: new Date(now()) }))
+    if (!began) throw new Problem('conflict', 'Another run of this sale began meanwhile.')
+    const signal = AbortSignal.any([held.lost, host.draining])
+    const effects = createSaleEffects({
+      terms,
+      sales,
+      others,
+      database,
+      now,
+      signal,
+      warmUpGraceMs: config.RECONCILIATION_GRACE_MS,
+    })
+    try {
+      const result = await reconcileSale(effects, { full }, limits)
+      return await store(sale, run, result)
+    } catch (error) {
+      const failure = error instanceof Problem ? error.detail : 'unexpected: see the log'
+      const failed: RunResult = {
+        state: 'failed',
+        outcome: null,
+        buyers: 0,
+        orders: 0,
+        repaired: 0,
+        open: 0,
+        failure,
+        findings: [],
+      }
+      await database.transaction((tx) => finishRun(tx, sale, run, failed, new Date(now()))).catch(() => {})
+      throw error
+    }
+  }
+
+  const store = async (
+    sale: SaleRef,
+    run: { runId: string; fencingToken: number },
+    result: SaleResult,
+  ): Promise<RunAnswer> => {
+    const { outcome, findings, buyers, orders } = result
+    const repaired = findings.reduce((sum, finding) => sum + finding.repaired, 0)
+    const open = findings.reduce((sum, finding) => sum + (finding.count - Math.min(finding.count, finding.repaired)), 0)
+    const stored: RunResult = { state: 'done', outcome, buyers, orders, repaired, open, failure: null, findings }
+    await database.transaction(async (tx) => {
+      const at = new Date(now())
+      const before = await newestRun(tx, sale)
+      const counts = await finishRun(tx, sale, run, stored, at)
+      // Silence while there is nothing to tell; the run after a finding tells that it is gone.
+      if (!counts || (before !== undefined && before.open === 0 && findings.length === 0)) return
+      const { tenantId, activityId } = sale
+      const summary = summarise(findings)
+      await outbox.add(tx, [
+        {
+          definition: reconciliationCompleted,
+          subject: activityId,
+          data: { tenantId, activityId, runId: run.runId, repaired, open, findings: summary, at: at.toISOString() },
+        },
+      ])
+    })
+    relay.wake()
+    metrics.note(outcome, findings, sale)
+    if (open > 0)
+      host.log.warn(
+        { ...ref(sale), runId: run.runId, findings: summarise(findings) },
+        'the reconciliation leaves findings open',
+      )
+    else if (repaired > 0)
+      host.log.info({ ...ref(sale), runId: run.runId, findings: summarise(findings) }, 'the reconciliation repaired')
+    return { runId: run.runId, outcome, repaired, open, findings }
+  }
+
+  /** One run of one sale; undefined when another runner has it. */
+  const runSale = async (
+    sale: WatchedSale,
+    options: { full?: boolean; waitMs?: number } = {},
+  ): Promise<RunAnswer | undefined> => {
+    const held = await lock.acquire(`reconciliation:${sale.tenantId}:${sale.activityId}`, {
+      waitMs: options.waitMs ?? 0,
+    })
+    if (!held) return undefined
+    try {
+      return await runHeld(sale, held, options.full ?? sale.runs % config.RECONCILIATION_FULL_EVERY === 0)
+    } finally {
+      await held.release().catch(() => false)
+    }
+  }
+
+  const runAll = async (): Promise<void> => {
+    let after = { tenantId: '', activityId: '' }
+    for (let seen = 0; seen < maximumSales && !host.draining.aborted; seen += salesPage) {
+      const page = await watchedSales(database.pool, after, salesPage)
+      for (const sale of page) {
+        if (host.draining.aborted) return
+        await runSale(sale).catch((error: unknown) => {
+          metrics.failed.inc()
+          host.log.warn({ err: error, ...ref(sale) }, 'the sale could not be compared; the next run tries again')
+        })
+      }
+      const last = page.at(-1)
+      if (!last || page.length < salesPage) return
+      after = ref(last)
+    }
+  }
+
+  let running: Promise<void> | undefined
+  return {
+    database,
+    schema,
+    relay,
+
+    /** The clock. A long run goes on after the answer; while it does, the next tick does nothing. */
+    async tick(): Promise<void> {
+      await schema()
+      running ??= runAll().finally(() => {
+        running = undefined
+      })
+      const limited = new AbortController()
+      try {
+        await Promise.race([running, sleep(answerAfterMs, undefined, { signal: limited.signal, ref: false })])
+      } finally {
+        limited.abort()
+      }
+    },
+
+    /** Staff's wish: everything is looked at one by one. */
+    async runNow(sale: SaleRef): Promise<RunAnswer> {
+      await schema()
+      const watched = await findSale(database.pool, sale)
+      if (!watched) throw new Problem('not-found', `No sale of the activity ${sale.activityId} is looked after.`)
+      const answer = await runSale(watched, { full: true, waitMs: 2_000 })
+      if (!answer)
+        throw new Problem('conflict', 'This sale is being compared at this moment.', { retryAfterSeconds: 5 })
+      return answer
+    },
+
+    async watch(terms: SaleTerms): Promise<void> {
+      await schema()
+      await database.transaction((tx) => watchSale(tx, terms, new Date(now())))
+    },
+
+    async end(sale: SaleRef): Promise<void> {
+      await schema()
+      await database.transaction((tx) => endSale(tx, sale, new Date(now())))
+    },
+
+    async prune(): Promise<void> {
+      await schema()
+      const step = 1_000
+      for (let rounds = 0; rounds < 1_000; rounds++) {
+        if ((await pruneQuietRuns(database.pool, new Date(now() - keepQuietRunsMs), step)) < step) return
+      }
+    },
+
+    async ready() {
+      await schema()
+      await database.pool.query('SELECT 1')
+    },
+
+    async stop() {
+      await running?.catch(() => {})
+      await relay.stop()
+      await database.close()
+      redis.disconnect()
+    },
+  }
+}
+
+const ref = ({ tenantId, activityId }: SaleRef): SaleRef => ({ tenantId, activityId })
+
+/** One line for each kind, over all buckets. */
+export function summarise(findings: readonly FoundInBucket[]): { kind: string; count: number; repaired: boolean }[] {
+  return [...Map.groupBy(findings, (finding) => finding.kind)].map(([kind, of]) => ({
+    kind,
+    count: of.reduce((sum, finding) => sum + finding.count, 0),
+    repaired: of.every((finding) => finding.repaired >= finding.count),
+  }))
+}
+
+function createMetrics(host: HostServices) {
+  const registers = [host.metrics]
+  const runs = new Counter({
+    name: 'stampede_reconciliation_runs_total',
+    help: 'Runs over one sale.',
+    labelNames: ['outcome'],
+    registers,
+  })
+  const found = new Counter({
+    name: 'stampede_reconciliation_findings_total',
+    help: 'Differences between Redis and orders, by kind and whether they were repaired.',
+    labelNames: ['kind', 'repaired'],
+    registers,
+  })
+  const openFindings = new Gauge({
+    name: 'stampede_reconciliation_open_findings',
+    help: 'Findings that the newest run of a sale left open: alert on any.',
+    labelNames: ['activity'],
+    registers,
+  })
+  const failed = new Counter({
+    name: 'stampede_reconciliation_failures_total',
+    help: 'Runs that did not finish.',
+    registers,
+  })
+  return {
+    failed,
+    note(outcome: string, findings: readonly FoundInBucket[], sale: SaleRef) {
+      runs.inc({ outcome })
+      let open = 0
+      for (const { kind, count, repaired } of findings) {
+        found.inc({ kind, repaired: 'yes' }, Math.min(count, repaired))
+        const left = count - Math.min(count, repaired)
+        if (left > 0) found.inc({ kind, repaired: 'no' }, left)
+        open += left
+      }
+      if (open > 0) openFindings.set({ activity: sale.activityId }, open)
+      else openFindings.remove({ activity: sale.activityId })
+    },
+  }
+}
