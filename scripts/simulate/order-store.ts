@@ -59,7 +59,7 @@ export function createSimulatedDatabase(options: {
   scheduler: Scheduler
   fault: () => Fault
   /** After each commit: what must hold of the committed rows at every moment. */
-  committed: () => void
+  committed: (events: readonly OrderEvent[]) => void
 }) {
   const { scheduler, fault } = options
   const tables = emptyTables()
@@ -82,7 +82,12 @@ export function createSimulatedDatabase(options: {
   }
 
   /** Calls `then` once the transaction holds all these locks. */
-  const lock = (tx: Transaction, keys: readonly string[], respond: Respond<never>, then: () => void): void => {
+  const lock = (
+    tx: Transaction,
+    keys: readonly string[],
+    respond: Pick<Respond<never>, 'reject'>,
+    then: () => void,
+  ): void => {
     if (tx.ended) {
       respond.reject(new Error('the transaction was rolled back'))
       return
@@ -131,7 +136,7 @@ export function createSimulatedDatabase(options: {
     }
     for (const event of tx.events) outbox.push({ id: nextOutboxId++, event })
     end(tx)
-    options.committed()
+    options.committed(tx.events)
   }
 
   function transactionOf(tx: Transaction): OrderTransaction {
@@ -139,7 +144,7 @@ export function createSimulatedDatabase(options: {
       scheduler.request<T>(
         tx.actor,
         `sql ${name}`,
-        (respond) => lock(tx, keys, respond as Respond<never>, () => respond.resolve(run())),
+        (respond) => lock(tx, keys, respond, () => respond.resolve(run())),
         fault,
       )
     const insertOrder = (
@@ -170,7 +175,8 @@ export function createSimulatedDatabase(options: {
               tx.written.allocations.set(activityKey(wanted), { ...allocation, sold: allocation.sold + wanted.units })
             }
             for (const order of group.orders) {
-              if (visible(tx, 'orders', order.orderNumber) || visible(tx, 'rejections', order.orderNumber)) return false
+              // As the statements of store.ts: only a duplicate order stops it.
+              if (visible(tx, 'orders', order.orderNumber)) return false
               insertOrder(order)
             }
             for (const order of group.orders) {
@@ -219,15 +225,20 @@ export function createSimulatedDatabase(options: {
           for (const order of orders) insertOrder(order)
         }),
       insertRejections: (rejections) =>
-        statement('insert rejections', orderLocks(rejections.map((rejection) => rejection.orderNumber)), () => {
-          for (const rejection of rejections) insert(tx, 'rejections', rejection.orderNumber, rejection)
-        }),
+        statement(
+          'insert rejections',
+          rejections.map((rejection) => `rejection ${rejection.orderNumber}`),
+          () => {
+            for (const rejection of rejections) insert(tx, 'rejections', rejection.orderNumber, rejection)
+          },
+        ),
       addSold: (activity, units) =>
         statement('add sold', allocationLocks([activity]), () => {
           const allocation = visible(tx, 'allocations', activityKey(activity))
           if (!allocation) throw new Error('no such allocation')
-          // The column is unsigned.
-          if (allocation.sold + units < 0) throw new RangeError('sold would be negative')
+          if (allocation.sold + units < 0 || (units > 0 && allocation.sold + units > allocation.allocated)) {
+            throw new Error(`the allocation does not allow a change of ${units} units`)
+          }
           tx.written.allocations.set(activityKey(activity), { ...allocation, sold: allocation.sold + units })
         }),
       saveAllocation: (terms) =>
@@ -249,7 +260,7 @@ export function createSimulatedDatabase(options: {
           'sql lock pending',
           (respond) => {
             const numbers = free()
-            lock(tx, orderLocks(numbers), respond as Respond<never>, () =>
+            lock(tx, orderLocks(numbers), respond, () =>
               respond.resolve(
                 numbers.flatMap((number) => {
                   const order = visible(tx, 'orders', number)
@@ -263,16 +274,13 @@ export function createSimulatedDatabase(options: {
       },
       findRejection: (_tenantId, orderNumber) =>
         statement('find rejection', [], () => visible(tx, 'rejections', orderNumber)),
-      applyTransitions: (transitions) =>
-        statement(
-          'apply transitions',
-          orderLocks(transitions.map((transition) => transition.order.orderNumber)),
-          () => {
-            for (const transition of transitions) applyTransition(tx, transition)
-          },
-        ),
+      findOrder: (_tenantId, orderNumber) => statement('find order', [], () => visible(tx, 'orders', orderNumber)),
+      applyTransition: (transition) =>
+        statement('apply transition', orderLocks(transition.orders.map((order) => order.orderNumber)), () => {
+          for (const { orderNumber } of transition.orders) applyTransition(tx, orderNumber, transition)
+        }),
       findPayment: (_tenantId, paymentId) =>
-        statement('find payment', [`payment ${paymentId}`], () => visible(tx, 'payments', paymentId)?.outcome),
+        statement('find payment', [], () => visible(tx, 'payments', paymentId)?.outcome),
       insertPayment: (payment) =>
         statement('insert payment', [`payment ${payment.paymentId}`], () =>
           insert(tx, 'payments', payment.paymentId, payment),
@@ -291,16 +299,20 @@ export function createSimulatedDatabase(options: {
     }
   }
 
-  const applyTransition = (tx: Transaction, { order, to, atMs, cancelReason, paymentId, paidAtMs }: Transition) => {
-    const current = visible(tx, 'orders', order.orderNumber)
-    if (!current || current.version !== order.version) throw new Error(`order ${order.orderNumber} has changed`)
-    tx.written.orders.set(order.orderNumber, {
+  const applyTransition = (
+    tx: Transaction,
+    orderNumber: string,
+    { from, to, atMs, cancelReason, payment }: Transition,
+  ) => {
+    const current = visible(tx, 'orders', orderNumber)
+    if (current?.state !== from) throw new Error(`order ${orderNumber} was no longer ${from}`)
+    tx.written.orders.set(orderNumber, {
       ...current,
       state: to,
       version: current.version + 1,
       cancelReason: cancelReason ?? current.cancelReason,
-      paymentId: paymentId ?? current.paymentId,
-      paidAtMs: paidAtMs ?? current.paidAtMs,
+      paymentId: payment?.paymentId ?? current.paymentId,
+      paidAtMs: payment?.paidAtMs ?? current.paidAtMs,
       cancelledAtMs: to === 'cancelled' ? atMs : current.cancelledAtMs,
     })
   }
@@ -337,13 +349,14 @@ export function createSimulatedDatabase(options: {
         }
       }
     },
-    findOverdue: (nowMs, limit) =>
+    findOverdue: (nowMs, limit, without) =>
       scheduler.call(
         actor,
         'sql find overdue',
         () => {
           const overdue = [...tables.orders.values()]
             .filter((order) => order.state === 'pending-payment' && order.payByMs <= nowMs)
+            .filter((order) => !without.some((activity) => activityKey(activity) === activityKey(order)))
             .sort((a, b) => a.payByMs - b.payByMs)
             .slice(0, limit)
           return [...Map.groupBy(overdue, activityKey).values()].map((orders) => ({
@@ -362,14 +375,23 @@ export function createSimulatedDatabase(options: {
       readonly [K in keyof Tables]: ReadonlyMap<string, Tables[K] extends Map<string, infer V> ? V : never>
     },
     storeFor,
-    outbox,
-    /** Deletes published events, in the relay's transaction. */
-    published: (ids: readonly number[]) => {
-      for (const id of ids) {
-        const at = outbox.findIndex((row) => row.id === id)
-        if (at >= 0) outbox.splice(at, 1)
-      }
-    },
+    /** Committed events that nobody has published and deleted yet. */
+    outbox: outbox as readonly OutboxRow[],
+    readOutbox: (actor: Actor) => scheduler.call(actor, 'sql read outbox', () => outbox.slice(0, 20), fault),
+    deletePublished: (actor: Actor, ids: readonly number[]) =>
+      scheduler.call(
+        actor,
+        'sql delete from outbox',
+        () => {
+          for (const id of ids) {
+            const at = outbox.findIndex((row) => row.id === id)
+            if (at >= 0) outbox.splice(at, 1)
+          }
+        },
+        fault,
+      ),
+    /** Rows before the sale begins. */
+    addAllocation: (allocation: Allocation) => void tables.allocations.set(activityKey(allocation), allocation),
     /** The process died: its transactions are rolled back as soon as the server notices, a commit on its way may come first. */
     abandon(actor: Actor) {
       for (const tx of open) {

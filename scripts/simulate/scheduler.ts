@@ -22,6 +22,9 @@ export type Fault = 'none' | 'fails-before' | 'fails-after'
 
 export type Respond<T> = { resolve(value: T): void; reject(error: unknown): void }
 
+/** Requests over one connection arrive in the order in which they were sent. It belongs to one life of one process. */
+export type Connection = { busy: boolean; queue: (() => void)[] }
+
 export class Unreachable extends Error {
   override readonly name = 'Unreachable'
 }
@@ -43,13 +46,21 @@ export function createScheduler({ random, startMs, trace }: SchedulerOptions) {
 
   const add = (step: Step) => pending.push(step)
 
-  /** Runs `run` after `delayMs`, as a step of the outside world or of an actor (then it is dropped when the actor dies). */
-  const later = (name: string, delayMs: number, run: () => void, actor?: Actor) => {
-    add({ dueMs: nowMs + delayMs, name, actor, travelling: false, run })
+  /**
+   * Runs `run` after `delayMs`, as a step of the outside world or of an actor (then it is dropped when the actor dies).
+   * Returns how to call it off.
+   */
+  const later = (name: string, delayMs: number, run: () => void, actor?: Actor): (() => void) => {
+    const step: Step = { dueMs: nowMs + delayMs, name, actor, travelling: false, run }
+    add(step)
+    return () => {
+      const at = pending.indexOf(step)
+      if (at >= 0) pending.splice(at, 1)
+    }
   }
 
   const sleep = (actor: Actor | undefined, name: string, delayMs: number) =>
-    new Promise<void>((resolve) => later(name, delayMs, resolve, actor))
+    new Promise<void>((resolve) => void later(name, delayMs, resolve, actor))
 
   /**
    * A request from an actor to a service: it travels, is handled in one atomic step (or later: `respond` may be kept), and the
@@ -61,13 +72,21 @@ export function createScheduler({ random, startMs, trace }: SchedulerOptions) {
     name: string,
     handle: (respond: Respond<T>) => void,
     fault: () => Fault = () => 'none',
+    connection?: Connection,
   ): Promise<T> {
     const { life } = actor
+    const next = () => {
+      if (!connection) return
+      const following = actor.life === life ? connection.queue.shift() : undefined
+      if (following) following()
+      else connection.busy = false
+    }
     return new Promise<T>((resolve, reject) => {
       const answer = (settle: () => void, suffix: string) => {
         if (actor.life === life) add({ dueMs: nowMs, name: `${name} ${suffix}`, actor, travelling: false, run: settle })
       }
       const run = () => {
+        next()
         const kind = fault()
         if (kind === 'fails-before') {
           answer(() => reject(new Unreachable(`${name}: no connection`)), 'not reached')
@@ -81,12 +100,23 @@ export function createScheduler({ random, startMs, trace }: SchedulerOptions) {
           reject: (error) => answer(() => reject(error), 'refused'),
         })
       }
-      add({ dueMs: nowMs, name, actor, travelling: true, run })
+      const start = () => add({ dueMs: nowMs, name, actor, travelling: true, run })
+      if (connection?.busy) connection.queue.push(start)
+      else {
+        if (connection) connection.busy = true
+        start()
+      }
     })
   }
 
   /** A request that is handled at once. */
-  function call<T>(actor: Actor, name: string, apply: () => T, fault?: () => Fault): Promise<T> {
+  function call<T>(
+    actor: Actor,
+    name: string,
+    apply: () => T,
+    fault?: () => Fault,
+    connection?: Connection,
+  ): Promise<T> {
     return request<T>(
       actor,
       name,
@@ -101,6 +131,7 @@ export function createScheduler({ random, startMs, trace }: SchedulerOptions) {
         respond.resolve(value)
       },
       fault,
+      connection,
     )
   }
 

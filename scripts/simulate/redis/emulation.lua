@@ -718,3 +718,29 @@ function stampede_durable(untilMs)
   for _, change in ipairs(undo) do if change[2] >= untilMs then kept[#kept + 1] = change end end
   undo = kept
 end
+
+-- Everything of one bucket for the checks of the simulation, whatever process may see it: the hash `sale`, the hash `buyers`,
+-- the messages in the outbox, the hashes `transfers` and `received`. `prefix`: of its keys.
+function stampede_bucket(_, prefix)
+  local function hash(name)
+    local value, result = db[prefix .. name], {}
+    if value then
+      for i, field in ipairs(value.map.keys) do
+        result[2 * i - 1] = field
+        result[2 * i] = value.map.values[field]
+      end
+    end
+    return result
+  end
+  local messages, stream = {}, db[prefix .. 'outbox']
+  if stream then
+    for i, entry in ipairs(stream.entries) do
+      for f = 1, #entry.fields, 2 do
+        if entry.fields[f] == 'p' then messages[i] = entry.fields[f + 1] end
+      end
+    end
+  end
+  local out = {}
+  encode({ hash('sale'), hash('buyers'), messages, hash('transfers'), hash('received') }, out)
+  return concat(out, '\1')
+end

@@ -15,6 +15,21 @@ export class RedisReplyError extends Error {
 
 export type SimulatedRedis = Awaited<ReturnType<typeof createSimulatedRedis>>
 
+export type BucketDump = {
+  sale: Record<string, string>
+  buyers: Record<string, string>
+  /** Values of the field `p`. */
+  messages: string[]
+  transfers: Record<string, string>
+  received: Record<string, string>
+}
+
+function asRecord(pairs: readonly string[]): Record<string, string> {
+  const record: Record<string, string> = {}
+  for (let i = 0; i < pairs.length; i += 2) record[pairs[i]!] = pairs[i + 1]!
+  return record
+}
+
 const separator = '\u0001'
 
 function decode(text: string): RedisReply {
@@ -80,7 +95,8 @@ function directCall(engine: LuaEngine, name: string): (value: number, text: stri
   }
 }
 
-export async function createSimulatedRedis() {
+/** `patch` may change the text of a script before it is compiled: that is how bugs are planted. */
+export async function createSimulatedRedis(patch: (code: string) => string = (code) => code) {
   const lua = await new LuaFactory().createEngine({ openStandardLibs: true, injectObjects: false, enableProxy: false })
   await lua.doString(readFileSync(new URL('emulation.lua', import.meta.url), 'utf8'))
   const command = directCall(lua, 'stampede_command')
@@ -93,13 +109,14 @@ export async function createSimulatedRedis() {
     sinceMs: number,
   ) => number
   const durable = lua.global.get('stampede_durable') as (untilMs: number) => void
+  const bucket = directCall(lua, 'stampede_bucket')
   const shaOf = new Map<string, string>()
 
   const load = (source: string, name = 'script'): string => {
     let sha = shaOf.get(source)
     if (sha === undefined) {
       sha = createHash('sha1').update(source).digest('hex')
-      compile(sha, name, source)
+      compile(sha, name, patch(source))
       shaOf.set(source, sha)
     }
     known(sha)
@@ -118,6 +135,17 @@ export async function createSimulatedRedis() {
       return decode(command(nowMs, [verb, ...parameters, ''].join(separator)))
     },
     load,
+    /** All of a bucket at this moment, past every process. */
+    bucket: (prefix: string): BucketDump => {
+      const [sale, buyers, messages, transfers, received] = decode(bucket(0, prefix)) as string[][]
+      return {
+        sale: asRecord(sale!),
+        buyers: asRecord(buyers!),
+        messages: messages!,
+        transfers: asRecord(transfers!),
+        received: asRecord(received!),
+      }
+    },
     /** An empty Redis, as if just installed. */
     reset: (runId: string, replicas = 0) => resetAll(runId, replicas),
     /** The process is replaced: up to `writes` of the commands that wrote at or after `sinceMs` are lost, the last ones. */

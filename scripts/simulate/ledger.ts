@@ -1,0 +1,74 @@
+/** What the simulation knows and no process does: what was promised, sent and lost. The invariants are judged against it. */
+import type { Actor } from './scheduler.ts'
+
+/** A guarantee that did not hold, with the id of the guarantee. */
+export class Violation extends Error {
+  override readonly name = 'Violation'
+  readonly guarantee: string
+  constructor(guarantee: string, detail: string) {
+    super(`${guarantee}: ${detail}`)
+    this.guarantee = guarantee
+  }
+}
+
+export type PressRecord = {
+  orderNumber: string
+  userId: string
+  quantity: number
+  idempotencyKey: string | undefined
+  actor: Actor
+  life: number
+}
+
+export type Ledger = ReturnType<typeof createLedger>
+
+export function createLedger() {
+  /** Every press that reached a process. */
+  const presses = new Map<string, PressRecord>()
+  /** Order numbers that were answered with 202. */
+  const promised = new Set<string>()
+  const inKafka = new Set<string>()
+  /** Ever deducted in Redis. */
+  const deducted = new Set<string>()
+  /** Deducted, then forgotten by Redis, and not back yet. */
+  const vanished = new Set<string>()
+  /** Lost by two failures: Redis forgot them, and the process that accepted them died before it could restore them. */
+  const lostTwice = new Set<string>()
+  const state = { soldOutAnswers: 0, releases: 0, redisLosses: 0, processCrashes: 0 }
+
+  const holderIsDead = (orderNumber: string): boolean => {
+    const press = presses.get(orderNumber)
+    return !press || !press.actor.alive || press.actor.life !== press.life
+  }
+  const judge = (orderNumber: string) => {
+    if (!inKafka.has(orderNumber) && holderIsDead(orderNumber)) lostTwice.add(orderNumber)
+  }
+
+  return {
+    presses,
+    promised,
+    inKafka,
+    deducted,
+    vanished,
+    lostTwice,
+    state,
+    pressed: (press: PressRecord) => void presses.set(press.orderNumber, press),
+    /** Redis restarted and has forgotten these. */
+    forgotten: (orderNumbers: readonly string[]) => {
+      for (const orderNumber of orderNumbers) {
+        vanished.add(orderNumber)
+        judge(orderNumber)
+      }
+    },
+    /** A process died, with its journal. */
+    processDied: () => {
+      state.processCrashes++
+      for (const orderNumber of vanished) judge(orderNumber)
+    },
+    /** Seen in Redis. */
+    present: (orderNumber: string) => {
+      deducted.add(orderNumber)
+      vanished.delete(orderNumber)
+    },
+  }
+}
