@@ -9,14 +9,15 @@ export async function findStartOffsets(
   admin: Admin,
   { groupId, topics }: Pick<ConsumerPlan, 'groupId' | 'topics'>,
 ): Promise<StartOffset[]> {
-  const found = await whileCoordinatorStarts(() => admin.fetchOffsets({ groupId, topics }))
+  const found = await whileKafkaPrepares(() => admin.fetchOffsets({ groupId, topics }))
   const missing = found.flatMap(({ topic, partitions }) =>
     partitions.filter(({ offset }) => offset === '-1').map(({ partition }) => ({ topic, partition })),
   )
   if (missing.length === 0) return []
   const ends = new Map<string, string>()
   for (const topic of new Set(missing.map(({ topic: name }) => name))) {
-    for (const { partition, offset } of await admin.fetchTopicOffsets(topic)) ends.set(`${topic}/${partition}`, offset)
+    for (const { partition, offset } of await whileKafkaPrepares(() => admin.fetchTopicOffsets(topic)))
+      ends.set(`${topic}/${partition}`, offset)
   }
   return missing.map(({ topic, partition }) => ({ topic, partition, offset: ends.get(`${topic}/${partition}`) ?? '0' }))
 }
@@ -33,17 +34,17 @@ export async function requireTopics(admin: Admin, topics: readonly string[]): Pr
   )
 }
 
-const coordinatorAttempts = 100
-const coordinatorPauseMs = 200
+const preparationAttempts = 100
+const preparationPauseMs = 200
 
-/** A Kafka that has just started makes its offsets topic at the first question, and refuses answers until that is done. */
-async function whileCoordinatorStarts<T>(work: () => Promise<T>): Promise<T> {
+/** A Kafka that has just started makes its offsets topic at the first question, and a new topic has no leader yet: both refuse answers until that is done. */
+async function whileKafkaPrepares<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work()
     } catch (error) {
-      if (attempt >= coordinatorAttempts || (error as { retriable?: boolean }).retriable !== true) throw error
-      await sleep(coordinatorPauseMs)
+      if (attempt >= preparationAttempts || (error as { retriable?: boolean }).retriable !== true) throw error
+      await sleep(preparationPauseMs)
     }
   }
 }

@@ -54,13 +54,26 @@ const settleWithinMs = 60_000
 const agreeWithinMs = 30_000
 const preparationMs = 12_000
 
-async function redisAgrees(platform: Platform, activityId: string, expected: { sold: number; left: number }): Promise<boolean> {
+async function redisAgrees(
+  platform: Platform,
+  activityId: string,
+  expected: { sold: number; left: number },
+): Promise<boolean> {
   const deadline = Date.now() + agreeWithinMs
   for (;;) {
     try {
-      const response = await fetch(`${platform.url('seckill')}/api/v1/seckill/${activityId}/live`, { signal: AbortSignal.timeout(2_000) })
+      const response = await fetch(`${platform.url('seckill')}/api/v1/seckill/${activityId}/live`, {
+        signal: AbortSignal.timeout(2_000),
+      })
       const live = (await response.json()) as LiveNumbers
-      if (response.ok && live.sold === expected.sold && live.left === expected.left && live.confirmed === expected.sold && live.outbox === 0) return true
+      if (
+        response.ok &&
+        live.sold === expected.sold &&
+        live.left === expected.left &&
+        live.confirmed === expected.sold &&
+        live.outbox === 0
+      )
+        return true
     } catch {
       // Not reachable yet: asked again until the deadline.
     }
@@ -84,7 +97,12 @@ export async function drillOne(context: DrillContext, target: DrillTarget, seed:
   const random = seededRandom(seed + drillTargets.indexOf(target) * 7_919)
   const killedAfterMs = Math.round(2_000 + random() * 4_000)
   const startsAtMs = Date.now() + preparationMs
-  const activityId = await context.staff.prepareActivity({ name: `Drill: ${target}`, stock, startsAtMs, endsAtMs: startsAtMs + 600_000 })
+  const activityId = await context.staff.prepareActivity({
+    name: `Drill: ${target}`,
+    stock,
+    startsAtMs,
+    endsAtMs: startsAtMs + 600_000,
+  })
   const crowd = new CrowdHandle(() => undefined)
   let result: CrowdResult
   let killedAtMs: number
@@ -105,9 +123,17 @@ export async function drillOne(context: DrillContext, target: DrillTarget, seed:
   } finally {
     crowd.stop()
   }
-  const settled = await waitUntilSettled(context.database, { tenantId: localTenant, activityId }, result.held, settleWithinMs)
+  const settled = await waitUntilSettled(
+    context.database,
+    { tenantId: localTenant, activityId },
+    result.held,
+    settleWithinMs,
+  )
   const audit = auditSale(settled.ledger, result.held, { stock, perUserLimit: 1 })
-  const liveUnits = [...settled.ledger.orders.values()].reduce((units, order) => units + (order.live ? order.quantity : 0), 0)
+  const liveUnits = [...settled.ledger.orders.values()].reduce(
+    (units, order) => units + (order.live ? order.quantity : 0),
+    0,
+  )
   return {
     target,
     oversold: audit.oversold,
@@ -116,7 +142,11 @@ export async function drillOne(context: DrillContext, target: DrillTarget, seed:
     wholeAgainMs: wholeAgainMs(result.held, settled.ledger, killedAtMs) ?? null,
     accepted: result.held.length,
     ordersStored: audit.ordersStored,
-    repeated: result.tally.noAnswer + (result.tally.refused['overloaded'] ?? 0) + (result.tally.refused['recovering'] ?? 0) + (result.tally.refused['dependency-unavailable'] ?? 0),
+    repeated:
+      result.tally.noAnswer +
+      (result.tally.refused['overloaded'] ?? 0) +
+      (result.tally.refused['recovering'] ?? 0) +
+      (result.tally.refused['dependency-unavailable'] ?? 0),
     killedAfterMs,
     agree: await redisAgrees(context.platform, activityId, { sold: liveUnits, left: stock - liveUnits }),
   }

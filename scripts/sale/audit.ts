@@ -21,7 +21,7 @@ const pageSize = 20_000
 /** All orders and rejections of an activity. */
 export async function readLedger(database: Database, tenantId: string, activityId: string): Promise<Ledger> {
   const orders = new Map<string, StoredOrder>()
-  for (let after = ''; ; ) {
+  for (let after = ''; ;) {
     const [rows] = await database.pool.query<RowDataPacket[]>(
       `SELECT order_number, user_id, quantity, state, created_at FROM order_orders
        WHERE tenant_id = ? AND activity_id = ? AND order_number > ? ORDER BY order_number LIMIT ?`,
@@ -45,7 +45,11 @@ export async function readLedger(database: Database, tenantId: string, activityI
   return { orders, rejected: new Set(rejections.map((row) => String(row['order_number']))) }
 }
 
-export function auditSale(ledger: Ledger, held: readonly HeldOrder[], terms: { stock: number; perUserLimit: number }): Audit {
+export function auditSale(
+  ledger: Ledger,
+  held: readonly HeldOrder[],
+  terms: { stock: number; perUserLimit: number },
+): Audit {
   const lostOrderNumbers = held
     .filter(({ orderNumber }) => !ledger.orders.has(orderNumber) && !ledger.rejected.has(orderNumber))
     .map(({ orderNumber }) => orderNumber)
@@ -58,7 +62,10 @@ export function auditSale(ledger: Ledger, held: readonly HeldOrder[], terms: { s
   }
   // A promise that is neither stored nor given back counts as sold too.
   const lost = new Set(lostOrderNumbers)
-  const unitsLost = held.reduce((units, promise) => (lost.has(promise.orderNumber) ? units + promise.quantity : units), 0)
+  const unitsLost = held.reduce(
+    (units, promise) => (lost.has(promise.orderNumber) ? units + promise.quantity : units),
+    0,
+  )
   return {
     ordersStored: ledger.orders.size,
     oversold: Math.max(0, unitsInOrders + unitsLost - terms.stock),

@@ -56,8 +56,17 @@ export class ManagedProcess {
     const log = createWriteStream(this.plan.logFile, { flags: 'a' })
     const child = spawn(
       process.execPath,
-      ['--disable-warning=TimeoutNegativeWarning', '--disable-warning=ExperimentalWarning', ...(this.plan.nodeArguments ?? []), this.plan.entry],
-      { cwd: repositoryFolder, env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...this.plan.environment }, stdio: ['ignore', 'pipe', 'pipe'] },
+      [
+        '--disable-warning=TimeoutNegativeWarning',
+        '--disable-warning=ExperimentalWarning',
+        ...(this.plan.nodeArguments ?? []),
+        this.plan.entry,
+      ],
+      {
+        cwd: repositoryFolder,
+        env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...this.plan.environment },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
     )
     child.stdout.pipe(log, { end: false })
     child.stderr.pipe(log, { end: false })
@@ -70,7 +79,10 @@ export class ManagedProcess {
     const deadline = Date.now() + readyWithinMs
     while (!(await answers(this.plan.readyUrl))) {
       if (!this.running) throw new Error(`${this.plan.name} ended while it started; its log: ${this.plan.logFile}`)
-      if (Date.now() > deadline) throw new Error(`${this.plan.name} was not ready after ${readyWithinMs / 1_000} s; its log: ${this.plan.logFile}`)
+      if (Date.now() > deadline)
+        throw new Error(
+          `${this.plan.name} was not ready after ${readyWithinMs / 1_000} s; its log: ${this.plan.logFile}`,
+        )
       await sleep(50)
     }
   }

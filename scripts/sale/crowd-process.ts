@@ -28,7 +28,10 @@ async function obey(message: CrowdCommand): Promise<void> {
 
 process.on('message', (message: CrowdCommand) => {
   obey(message).catch((error: unknown) => {
-    process.send?.({ type: 'failed', reason: error instanceof Error ? error.message : String(error) } satisfies CrowdMessage, () => process.exit(1))
+    process.send?.(
+      { type: 'failed', reason: error instanceof Error ? error.message : String(error) } satisfies CrowdMessage,
+      () => process.exit(1),
+    )
   })
 })
 process.on('disconnect', () => process.exit(0))

@@ -57,7 +57,11 @@ async function inParallel<T>(items: readonly T[], width: number, work: (item: T)
 
 async function fetchPass(pool: Pool, activityId: string, token: string): Promise<string> {
   for (let attempt = 1; ; attempt++) {
-    const response = await pool.request({ method: 'POST', path: `/api/v1/seckill/${activityId}/pass`, headers: { authorization: `Bearer ${token}` } })
+    const response = await pool.request({
+      method: 'POST',
+      path: `/api/v1/seckill/${activityId}/pass`,
+      headers: { authorization: `Bearer ${token}` },
+    })
     const text = await response.body.text()
     if (response.statusCode === 200 || response.statusCode === 201) return (JSON.parse(text) as { pass: string }).pass
     if (response.statusCode < 500 || attempt === maximumPassAttempts)
@@ -77,7 +81,12 @@ export class Crowd {
   constructor(orders: CrowdOrders, say: (message: CrowdMessage) => void) {
     this.#orders = orders
     this.#say = say
-    this.#pool = new Pool(orders.url, { connections: orders.connections, pipelining: 1, headersTimeout: 30_000, bodyTimeout: 30_000 })
+    this.#pool = new Pool(orders.url, {
+      connections: orders.connections,
+      pipelining: 1,
+      headersTimeout: 30_000,
+      bodyTimeout: 30_000,
+    })
     this.#buyers = planCrowd(orders.buyers, orders.seed, orders.shares ?? usualShares)
   }
 
@@ -117,7 +126,11 @@ export class Crowd {
     const options = patience > 0 ? { idempotencyKey: `${buyer.userId}-1` } : {}
     for (let attempt = 0; ; attempt++) {
       const outcome = await this.#pressOnce(buyer, options)
-      const again = outcome === 'no-answer' || outcome === 'overloaded' || outcome === 'recovering' || outcome === 'dependency-unavailable'
+      const again =
+        outcome === 'no-answer' ||
+        outcome === 'overloaded' ||
+        outcome === 'recovering' ||
+        outcome === 'dependency-unavailable'
       if (!again || attempt >= patience) return
       await sleep(200 + random() * 300)
     }

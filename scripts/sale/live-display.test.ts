@@ -10,7 +10,8 @@ test('live display – shows sold, left, lag and every reason of refusal', (t) =
     tally: { requests: 60, accepted: 8, refused: { duplicate: 2, 'sold-out': 50 }, noAnswer: 0 },
     live: { left: 2, sold: 8, confirmed: 5, outbox: 1 },
   }).join('\n')
-  for (const part of ['rush', '50/100', '1234/s', '8/10', 'left 2', 'lag 3', 'stored 5', 'sold-out 50', 'duplicate 2']) t.true(lines.includes(part), part)
+  for (const part of ['rush', '50/100', '1234/s', '8/10', 'left 2', 'lag 3', 'stored 5', 'sold-out 50', 'duplicate 2'])
+    t.true(lines.includes(part), part)
 })
 
 test('live display – a bar never leaves its width', (t) => {

@@ -6,7 +6,14 @@ import type { Tally } from './tally.ts'
 /** What `GET /api/v1/seckill/:activityId/live` answers, as far as the display uses it. */
 export type LiveNumbers = { left: number; sold: number; confirmed: number; outbox: number }
 
-export type LiveView = { phase: string; done: number; of: number; tally: Tally; ratePerSecond: number; live: LiveNumbers | undefined }
+export type LiveView = {
+  phase: string
+  done: number
+  of: number
+  tally: Tally
+  ratePerSecond: number
+  live: LiveNumbers | undefined
+}
 
 const barWidth = 40
 
@@ -47,7 +54,11 @@ export class LiveDisplay {
     if (!this.#out.isTTY) {
       if (nowMs - this.#lastLineMs < 1_000) return
       this.#lastLineMs = nowMs
-      this.#out.write(`${viewLines(view).map((line) => line.trim()).join('  |  ')}\n`)
+      this.#out.write(
+        `${viewLines(view)
+          .map((line) => line.trim())
+          .join('  |  ')}\n`,
+      )
       return
     }
     const columns = this.#out.columns || 120

@@ -29,7 +29,11 @@ export type FunctionName = (typeof functionNames)[number]
 
 const loopback = (port: number) => `http://127.0.0.1:${port}`
 
-function commonEnvironment(options: PlatformOptions, ingressUrl: string, urls: (name: FunctionName) => string): Record<string, string> {
+function commonEnvironment(
+  options: PlatformOptions,
+  ingressUrl: string,
+  urls: (name: FunctionName) => string,
+): Record<string, string> {
   return {
     ...options.services,
     ...options.identity,
@@ -57,11 +61,20 @@ function assemble(urls: (name: FunctionName) => string, ingressUrl: string, proc
   }
 }
 
-function engineProcess(environment: Record<string, string>, port: number, urls: (name: FunctionName) => string, logFolder: string): ManagedProcess {
+function engineProcess(
+  environment: Record<string, string>,
+  port: number,
+  urls: (name: FunctionName) => string,
+  logFolder: string,
+): ManagedProcess {
   return new ManagedProcess({
     name: 'eventing',
     entry: join('eventing', 'engine', 'main.ts'),
-    environment: { ...environment, PORT: String(port), SINKS: functionNames.map((name) => `${name}=${urls(name)}`).join(',') },
+    environment: {
+      ...environment,
+      PORT: String(port),
+      SINKS: functionNames.map((name) => `${name}=${urls(name)}`).join(','),
+    },
     logFile: join(repositoryFolder, logFolder, 'eventing.log'),
     readyUrl: `${loopback(port)}/health/readiness`,
   })
@@ -86,8 +99,14 @@ export async function wholePlatform(platform: PlatformOptions, port: number): Pr
 
 /** `seckill`, `order` and the eventing engine as processes of their own; the other functions together in one. */
 export async function splitPlatform(platform: PlatformOptions): Promise<Platform> {
-  const [enginePort, seckillPort, orderPort, officePort] = await Promise.all([freePort(), freePort(), freePort(), freePort()])
-  const urls = (name: FunctionName) => loopback(name === 'seckill' ? seckillPort : name === 'order' ? orderPort : officePort)
+  const [enginePort, seckillPort, orderPort, officePort] = await Promise.all([
+    freePort(),
+    freePort(),
+    freePort(),
+    freePort(),
+  ])
+  const urls = (name: FunctionName) =>
+    loopback(name === 'seckill' ? seckillPort : name === 'order' ? orderPort : officePort)
   const environment = commonEnvironment(platform, loopback(enginePort), urls)
   const functionProcess = (name: string, entry: string, port: number, more: Record<string, string> = {}) =>
     new ManagedProcess({
@@ -100,7 +119,9 @@ export async function splitPlatform(platform: PlatformOptions): Promise<Platform
   return assemble(urls, loopback(enginePort), [
     functionProcess('seckill', join('functions', 'seckill', 'main.ts'), seckillPort),
     functionProcess('order', join('functions', 'order', 'main.ts'), orderPort),
-    functionProcess('office', join('functions', 'main.ts'), officePort, { FUNCTIONS: 'activity,inventory,reconciliation' }),
+    functionProcess('office', join('functions', 'main.ts'), officePort, {
+      FUNCTIONS: 'activity,inventory,reconciliation',
+    }),
     engineProcess(environment, enginePort, urls, platform.logFolder),
   ])
 }

@@ -25,12 +25,17 @@ function parseAnswer(text: string): Answer {
 }
 
 /** The request a press makes: a proper one, or one of the kinds of rubbish. */
-export function pressRequest(credentials: Credentials, options: { quantity?: number; idempotencyKey?: string; rubbish?: RubbishKind } = {}) {
+export function pressRequest(
+  credentials: Credentials,
+  options: { quantity?: number; idempotencyKey?: string; rubbish?: RubbishKind } = {},
+) {
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (credentials.pass !== undefined) headers['stampede-pass'] = credentials.pass
   else if (credentials.token !== undefined) headers['authorization'] = `Bearer ${credentials.token}`
   const quantity = options.quantity ?? 1
-  let body = JSON.stringify(options.idempotencyKey === undefined ? { quantity } : { quantity, idempotencyKey: options.idempotencyKey })
+  let body = JSON.stringify(
+    options.idempotencyKey === undefined ? { quantity } : { quantity, idempotencyKey: options.idempotencyKey },
+  )
   switch (options.rubbish) {
     case 'no-token':
       delete headers['stampede-pass']
@@ -66,7 +71,11 @@ export function pressRequest(credentials: Credentials, options: { quantity?: num
   return { headers, body }
 }
 
-export async function press(pool: Pool, activityId: string, request: { headers: Record<string, string>; body: string }): Promise<PressResult> {
+export async function press(
+  pool: Pool,
+  activityId: string,
+  request: { headers: Record<string, string>; body: string },
+): Promise<PressResult> {
   const begun = performance.now()
   try {
     const response = await pool.request({
@@ -80,7 +89,12 @@ export async function press(pool: Pool, activityId: string, request: { headers: 
     const answer = parseAnswer(text)
     if (response.statusCode === 202 && answer.orderNumber !== undefined)
       return { status: 202, outcome: 'accepted', orderNumber: answer.orderNumber, latencyMs }
-    return { status: response.statusCode, outcome: answer.code ?? `status-${response.statusCode}`, orderNumber: answer.orderNumber, latencyMs }
+    return {
+      status: response.statusCode,
+      outcome: answer.code ?? `status-${response.statusCode}`,
+      orderNumber: answer.orderNumber,
+      latencyMs,
+    }
   } catch {
     // The connection was refused or cut: there is no answer, and the buyer does not know. The tally says so.
     return { status: 0, outcome: 'no-answer', orderNumber: undefined, latencyMs: performance.now() - begun }

@@ -3,7 +3,12 @@ import type { CrowdResult } from './crowd.ts'
 import { brokenGuarantees, makeReport, reportLines } from './report.ts'
 
 const crowd: CrowdResult = {
-  tally: { requests: 100, accepted: 10, refused: { 'sold-out': 60, duplicate: 20, 'not-started': 6, 'invalid-request': 4 }, noAnswer: 0 },
+  tally: {
+    requests: 100,
+    accepted: 10,
+    refused: { 'sold-out': 60, duplicate: 20, 'not-started': 6, 'invalid-request': 4 },
+    noAnswer: 0,
+  },
   held: [],
   rushMs: 1_000,
   rushRequests: 94,
@@ -17,7 +22,16 @@ const terms = { buyers: 90, stock: 10, settledMs: 250 }
 
 test('report – refusals are sold out, duplicate, or the rest', (t) => {
   const report = makeReport(crowd, clean, terms)
-  t.like(report, { requests: 100, accepted: 10, soldOut: 60, duplicate: 20, refused: 10, ordersStored: 10, p50Ms: 1.23, p99Ms: 10 })
+  t.like(report, {
+    requests: 100,
+    accepted: 10,
+    soldOut: 60,
+    duplicate: 20,
+    refused: 10,
+    ordersStored: 10,
+    p50Ms: 1.23,
+    p99Ms: 10,
+  })
   t.is(report.accepted + report.soldOut + report.duplicate + report.refused, report.requests)
 })
 

@@ -26,7 +26,11 @@ export type SaleReport = {
 
 const round = (value: number) => Math.round(value * 100) / 100
 
-export function makeReport(crowd: CrowdResult, audit: Audit, terms: { buyers: number; stock: number; settledMs: number }): SaleReport {
+export function makeReport(
+  crowd: CrowdResult,
+  audit: Audit,
+  terms: { buyers: number; stock: number; settledMs: number },
+): SaleReport {
   const { 'sold-out': soldOut = 0, duplicate = 0, ...others } = crowd.tally.refused
   return {
     buyers: terms.buyers,
@@ -57,7 +61,8 @@ export function brokenGuarantees(report: SaleReport): string[] {
   if (report.lost > 0) broken.push(`${report.lost} accepted purchases lost`)
   if (report.double > 0) broken.push(`${report.double} buyers got more than the limit`)
   if (report.noAnswer > 0) broken.push(`${report.noAnswer} presses got no answer`)
-  if (report.ordersStored < report.accepted) broken.push(`${report.accepted - report.ordersStored} accepted purchases are not stored as orders`)
+  if (report.ordersStored < report.accepted)
+    broken.push(`${report.accepted - report.ordersStored} accepted purchases are not stored as orders`)
   return broken
 }
 
@@ -72,7 +77,10 @@ export function reportLines(report: SaleReport): string[] {
     line('latency', `p50 ${report.p50Ms} ms   p95 ${report.p95Ms} ms   p99 ${report.p99Ms} ms`),
     line('accepted', `${number(report.accepted)} of ${number(report.stock)} units`),
     ...reasons.map(([reason, count]) => line(`refused: ${reason}`, number(count))),
-    line('orders stored', `${number(report.ordersStored)}, the last ${(report.settledMs / 1_000).toFixed(2)} s after the last acceptance`),
+    line(
+      'orders stored',
+      `${number(report.ordersStored)}, the last ${(report.settledMs / 1_000).toFixed(2)} s after the last acceptance`,
+    ),
     line('oversold, lost, double', `${report.oversold}, ${report.lost}, ${report.double}`),
     verdict.length === 0 ? '  Every guarantee held.' : `  A guarantee broke: ${verdict.join('; ')}.`,
   ]

@@ -46,7 +46,15 @@ async function liveNumbers(url: string, activityId: string): Promise<LiveNumbers
 }
 
 export async function runSale(
-  context: { platform: Platform; staff: Staff; database: Database; signingKey: JWK; display: LiveDisplay; say: (line: string) => void; onActivity?: (activityId: string) => void },
+  context: {
+    platform: Platform
+    staff: Staff
+    database: Database
+    signingKey: JWK
+    display: LiveDisplay
+    say: (line: string) => void
+    onActivity?: (activityId: string) => void
+  },
   options: SaleOptions,
 ): Promise<SaleResult> {
   const { platform, staff, database, display, say } = context
@@ -60,7 +68,9 @@ export async function runSale(
     startsAtMs,
     endsAtMs: startsAtMs + saleLengthMs,
   })
-  say(`Activity ${activityId}: ${options.stock} units, opens in ${Math.max(0, Math.round((startsAtMs - Date.now()) / 1_000))} s`)
+  say(
+    `Activity ${activityId}: ${options.stock} units, opens in ${Math.max(0, Math.round((startsAtMs - Date.now()) / 1_000))} s`,
+  )
   context.onActivity?.(activityId)
 
   const url = platform.url('seckill')
@@ -71,10 +81,20 @@ export async function runSale(
   const crowd = new CrowdHandle((progress) => {
     const nowMs = performance.now()
     if (nowMs - shown.atMs > 180) {
-      ratePerSecond = Math.max(0, Math.round(((progress.tally.requests - shown.requests) * 1_000) / (nowMs - shown.atMs)))
+      ratePerSecond = Math.max(
+        0,
+        Math.round(((progress.tally.requests - shown.requests) * 1_000) / (nowMs - shown.atMs)),
+      )
       shown = { requests: progress.tally.requests, atMs: nowMs }
     }
-    display.draw({ phase: progress.phase, done: progress.done, of: progress.of, tally: progress.tally, ratePerSecond, live })
+    display.draw({
+      phase: progress.phase,
+      done: progress.done,
+      of: progress.of,
+      tally: progress.tally,
+      ratePerSecond,
+      live,
+    })
   })
   try {
     await crowd.prepare({
@@ -95,14 +115,45 @@ export async function runSale(
     }
     say('Go.')
     const result = await crowd.rush()
-    const settled = await waitUntilSettled(database, { tenantId: localTenant, activityId }, result.held, settleWithinMs, (missing) => {
-      display.draw({ phase: 'storing', done: result.held.length - missing, of: result.held.length, tally: result.tally, ratePerSecond: 0, live })
-    })
+    const settled = await waitUntilSettled(
+      database,
+      { tenantId: localTenant, activityId },
+      result.held,
+      settleWithinMs,
+      (missing) => {
+        display.draw({
+          phase: 'storing',
+          done: result.held.length - missing,
+          of: result.held.length,
+          tally: result.tally,
+          ratePerSecond: 0,
+          live,
+        })
+      },
+    )
     live = (await liveNumbers(url, activityId)) ?? live
-    display.draw({ phase: 'stored', done: settled.ledger.orders.size, of: result.held.length, tally: result.tally, ratePerSecond: 0, live }, Number.MAX_SAFE_INTEGER)
+    display.draw(
+      {
+        phase: 'stored',
+        done: settled.ledger.orders.size,
+        of: result.held.length,
+        tally: result.tally,
+        ratePerSecond: 0,
+        live,
+      },
+      Number.MAX_SAFE_INTEGER,
+    )
     display.settle()
-    const audit = auditSale(settled.ledger, result.held, { stock: options.stock, perUserLimit: options.perUserLimit ?? 1 })
-    return { activityId, audit, crowd: result, report: makeReport(result, audit, { buyers: options.buyers, stock: options.stock, settledMs: settled.settledMs }) }
+    const audit = auditSale(settled.ledger, result.held, {
+      stock: options.stock,
+      perUserLimit: options.perUserLimit ?? 1,
+    })
+    return {
+      activityId,
+      audit,
+      crowd: result,
+      report: makeReport(result, audit, { buyers: options.buyers, stock: options.stock, settledMs: settled.settledMs }),
+    }
   } finally {
     clearInterval(watch)
     crowd.stop()

@@ -22,11 +22,20 @@ export async function waitUntilSettled(
   for (;;) {
     const begunMs = performance.now()
     const ledger = await readLedger(database, sale.tenantId, sale.activityId)
-    const missing = held.filter(({ orderNumber }) => !ledger.orders.has(orderNumber) && !ledger.rejected.has(orderNumber)).length
+    const missing = held.filter(
+      ({ orderNumber }) => !ledger.orders.has(orderNumber) && !ledger.rejected.has(orderNumber),
+    ).length
     if (missing === 0 || Date.now() > deadline) {
       const lastAnswerMs = held.reduce((latest, { answeredAtMs }) => Math.max(latest, answeredAtMs), 0)
-      const lastStoredMs = held.reduce((latest, { orderNumber }) => Math.max(latest, ledger.orders.get(orderNumber)?.storedAtMs ?? 0), 0)
-      return { ledger, settledMs: held.length === 0 ? 0 : Math.max(0, Math.round(lastStoredMs - lastAnswerMs)), whole: missing === 0 }
+      const lastStoredMs = held.reduce(
+        (latest, { orderNumber }) => Math.max(latest, ledger.orders.get(orderNumber)?.storedAtMs ?? 0),
+        0,
+      )
+      return {
+        ledger,
+        settledMs: held.length === 0 ? 0 : Math.max(0, Math.round(lastStoredMs - lastAnswerMs)),
+        whole: missing === 0,
+      }
     }
     onWait(missing)
     // Reading costs the database what the writer needs: rest as long as it took.

@@ -29,7 +29,10 @@ export class Staff {
   async call(method: string, url: string, body?: unknown): Promise<{ status: number; body: Record<string, unknown> }> {
     const response = await fetch(url, {
       method,
-      headers: { authorization: `Bearer ${this.#token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        authorization: `Bearer ${this.#token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(15_000),
     })
@@ -39,14 +42,20 @@ export class Staff {
 
   async #expect(method: string, url: string, body?: unknown): Promise<Record<string, unknown>> {
     const answer = await this.call(method, url, body)
-    if (answer.status >= 300) throw new Error(`${method} ${new URL(url).pathname} answered ${answer.status}: ${JSON.stringify(answer.body)}`)
+    if (answer.status >= 300)
+      throw new Error(`${method} ${new URL(url).pathname} answered ${answer.status}: ${JSON.stringify(answer.body)}`)
     return answer.body
   }
 
   /** Creates and schedules an activity with stock of its own, and waits until its sale is warmed up. Returns its id. */
   async prepareActivity(plan: ActivityPlan): Promise<string> {
     const variantId = `phone-${randomBytes(5).toString('hex')}`
-    await this.#expect('PUT', `${this.#platform.url('inventory')}/api/v1/stocks/${variantId}`, { onHand: plan.stock, lowStockThreshold: 0 })
+    await this.#expect('PUT', `${this.#platform.url('inventory')}/api/v1/stocks/${variantId}`, {
+      version: 0,
+      onHand: plan.stock,
+      lowStockThreshold: 0,
+      reason: 'delivered for the sale',
+    })
     const activities = `${this.#platform.url('activity')}/api/v1/activities`
     const created = await this.#expect('POST', activities, {
       name: plan.name,
@@ -72,7 +81,9 @@ export class Staff {
       const { state } = await this.#expect('GET', `${activities}/${activityId}`)
       if (state === 'warmed-up' || state === 'open') return
       if (state === 'allocation-refused' || Date.now() > deadline)
-        throw new Error(`activity ${activityId} is "${String(state)}" and not warmed up after ${warmWithinMs / 1_000} s; see the logs`)
+        throw new Error(
+          `activity ${activityId} is "${String(state)}" and not warmed up after ${warmWithinMs / 1_000} s; see the logs`,
+        )
       await sleep(100)
     }
   }

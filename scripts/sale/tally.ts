@@ -2,7 +2,13 @@
 import type { PressResult } from './press.ts'
 
 /** A 202 as the buyer holds it in hand. */
-export type HeldOrder = { orderNumber: string; userId: string; quantity: number; pressedAtMs: number; answeredAtMs: number }
+export type HeldOrder = {
+  orderNumber: string
+  userId: string
+  quantity: number
+  pressedAtMs: number
+  answeredAtMs: number
+}
 
 export type Tally = {
   requests: number
@@ -27,11 +33,22 @@ export class CrowdTally {
     }
     this.latenciesMs.push(result.latencyMs)
     if (result.status === 202 && result.orderNumber !== undefined)
-      this.held.push({ orderNumber: result.orderNumber, userId, quantity, pressedAtMs, answeredAtMs: pressedAtMs + result.latencyMs })
+      this.held.push({
+        orderNumber: result.orderNumber,
+        userId,
+        quantity,
+        pressedAtMs,
+        answeredAtMs: pressedAtMs + result.latencyMs,
+      })
     else this.#refused.set(result.outcome, (this.#refused.get(result.outcome) ?? 0) + 1)
   }
 
   snapshot(): Tally {
-    return { requests: this.#requests, accepted: this.held.length, refused: Object.fromEntries(this.#refused), noAnswer: this.#noAnswer }
+    return {
+      requests: this.#requests,
+      accepted: this.held.length,
+      refused: Object.fromEntries(this.#refused),
+      noAnswer: this.#noAnswer,
+    }
   }
 }

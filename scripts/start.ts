@@ -1,0 +1,138 @@
+/**
+ * `npm start`: everything set up, a flash sale in front of your eyes, and then a platform to play with.
+ */
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connectDatabase } from '@stampede/shared/database/connect.ts'
+import { parseArguments } from './lib/arguments.ts'
+import { createLocalIdentity, createTokenMint } from './sale/identity.ts'
+import { LiveDisplay } from './sale/live-display.ts'
+import { wholePlatform, type Platform } from './sale/platform.ts'
+import { brokenGuarantees, reportLines } from './sale/report.ts'
+import { runSale } from './sale/run-sale.ts'
+import { Staff } from './sale/staff.ts'
+import { ensureServices } from './services/ensure.ts'
+
+const options = parseArguments({
+  command: 'npm start --',
+  summary: 'Sets everything up and runs a flash sale on this machine.',
+  flags: {
+    once: { type: 'boolean', help: 'end after the report; exit 1 when a guarantee broke' },
+    json: { type: 'boolean', help: 'print the report as one JSON object on the last line' },
+    buyers: { type: 'integer', default: 20_000, minimum: 1, maximum: 1_000_000, help: 'people who press "buy"' },
+    stock: { type: 'integer', default: 1_000, minimum: 1, maximum: 100_000_000, help: 'units to sell' },
+    buckets: { type: 'integer', default: 1, minimum: 1, maximum: 64, help: 'parts the stock is split into' },
+    connections: { type: 'integer', default: 256, minimum: 1, maximum: 10_000, help: 'connections of the crowd' },
+    seed: {
+      type: 'integer',
+      default: 1,
+      minimum: 0,
+      maximum: 4_294_967_295,
+      help: 'the same seed gives the same crowd',
+    },
+    port: { type: 'integer', default: 8_080, minimum: 1, maximum: 65_535, help: 'port of the front' },
+    yes: { type: 'boolean', help: 'install what is missing without asking' },
+  },
+})
+
+const begunMs = performance.now()
+const say = (line: string): void => {
+  process.stderr.write(`[${((performance.now() - begunMs) / 1_000).toFixed(1).padStart(5)} s] ${line}\n`)
+}
+
+const cleanUps: (() => Promise<void>)[] = []
+let cleaning: Promise<void> | undefined
+const cleanUp = (): Promise<void> => {
+  cleaning ??= (async () => {
+    for (const undo of cleanUps.toReversed())
+      await undo().catch((error: unknown) => say(`while stopping: ${String(error)}`))
+  })()
+  return cleaning
+}
+
+function tryLines(platform: Platform, activityId: string, buyerToken: string): string[] {
+  const url = platform.url('seckill')
+  return [
+    '',
+    `  The sale as a page:   ${platform.url('activity')}/activities/${activityId}/live`,
+    `  API reference:        ${url}/openapi.json`,
+    `  Metrics:              ${url}/metrics`,
+    '',
+    '  Worth trying (a buyer who was not there):',
+    `    TOKEN=${buyerToken}`,
+    `    curl -i -X POST ${url}/api/v1/seckill/${activityId}/purchases -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' -d '{"quantity":1}'`,
+    `    curl -s ${url}/api/v1/seckill/${activityId}/result -H "authorization: Bearer $TOKEN"`,
+    `    curl -s ${url}/api/v1/seckill/${activityId}/live`,
+    '',
+    '  Ctrl-C stops all that was started.',
+  ]
+}
+
+async function main(): Promise<number> {
+  const services = await ensureServices({
+    purpose: 'start',
+    say,
+    assumeYes: options.yes,
+    need: ['redis', 'mariadb', 'kafka'],
+  })
+  cleanUps.push(() => services.stop())
+  const identity = await createLocalIdentity()
+  const logFolder = join('.stampede', 'log')
+  const platform = await wholePlatform(
+    { services: services.environment, identity: identity.environment, logFolder },
+    options.port,
+  )
+  cleanUps.push(() => platform.stop())
+  say('Starting the functions and the eventing engine …')
+  await platform.start()
+  say(`Ready: ${platform.url('seckill')}`)
+
+  const database = connectDatabase(services.environment.DATABASE_URL)
+  cleanUps.push(() => database.close())
+  const mint = await createTokenMint(identity.signingKey)
+  const staff = new Staff(platform, await mint('staff-1', ['staff']))
+  const display = new LiveDisplay(process.stderr, false)
+  const sale = await runSale(
+    {
+      platform,
+      staff,
+      database,
+      signingKey: identity.signingKey,
+      display,
+      say,
+      onActivity: (activityId) => say(`Watch it: ${platform.url('activity')}/activities/${activityId}/live`),
+    },
+    { name: 'A thousand phones at noon', ...options },
+  )
+  process.stderr.write(`\n${reportLines(sale.report).join('\n')}\n`)
+  const broken = brokenGuarantees(sale.report)
+  if (!options.once) {
+    process.stderr.write(`${tryLines(platform, sale.activityId, await mint('curious-1')).join('\n')}\n`)
+    await new Promise<void>((resolve) => void process.once('stampede-stop' as never, resolve))
+  }
+  await cleanUp()
+  if (options.json) process.stdout.write(`${JSON.stringify(sale.report)}\n`)
+  return broken.length === 0 ? 0 : 1
+}
+
+let stopping = false
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (stopping) return
+    stopping = true
+    say('Stopping …')
+    void cleanUp()
+      .then(() => sleep(0))
+      .then(() => process.exit(0))
+  })
+}
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  if (!stopping) {
+    say(error instanceof Error ? error.message : String(error))
+    process.exitCode = 1
+  }
+  await cleanUp()
+}
