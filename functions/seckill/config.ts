@@ -10,6 +10,7 @@ export const configuration = z.object({
   AUTH_JWKS_URL: z.string().optional(),
   AUTH_ISSUER: z.string().optional(),
   AUTH_AUDIENCE: z.string().optional(),
+  SERVICE_SECRET: z.string().optional(),
   /** `id:base64,id:base64`; the first signs. */
   PASS_KEYS: z.string().min(1),
   /** How long a pass is valid after the sale began (or after it was issued, when that is later). */
