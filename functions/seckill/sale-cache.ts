@@ -68,6 +68,7 @@ export type SaleCache = {
 export const staleAfterMs = 5_000
 /** Unknown activities are asked for again after this time. */
 const negativeMs = 1_000
+const identifier = /^[A-Za-z0-9_-]{1,64}$/
 const maximumSales = 1_000
 const maximumUnknown = 10_000
 const idleMs = 600_000
@@ -203,6 +204,8 @@ export function createSaleCache(options: SaleCacheOptions): SaleCache {
   const load = (tenantId: string, activityId: string): Promise<Sale | null> => {
     const sale = get(tenantId, activityId)
     if (sale !== undefined) return Promise.resolve(sale)
+    // Keys in Redis are made from it.
+    if (!identifier.test(activityId)) return Promise.resolve(null)
     const key = `${tenantId}:${activityId}`
     let work = loading.get(key)
     if (!work) {
