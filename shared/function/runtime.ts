@@ -39,7 +39,7 @@ const trappedEvents = ['uncaughtException', 'SIGINT', 'SIGTERM', 'SIGQUIT'] as c
 export type Runtime = {
   server: Server
   /** Closes connections that wait for nothing, those that never sent a byte too: Node's own method leaves these open. */
-  closeIdle(): void
+  closeIdle: () => void
 }
 
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {

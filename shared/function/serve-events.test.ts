@@ -197,13 +197,13 @@ test('event – only services may deliver, unless the network vouches for them',
 test('event – more at a time than the limit are to be sent again; requests have their own limit', async (t) => {
   const { url, one } = await started(t, { MAX_EVENTS_IN_FLIGHT: '2' })
   const gate = Promise.withResolvers<void>()
-  let waiting = 0
+  const waiting: string[] = []
   one.onPaid = async () => {
-    waiting++
+    waiting.push('one')
     await gate.promise
   }
   const held = [send(url, binary()), send(url, binary())]
-  while (waiting < 2) await sleep(5)
+  while (waiting.length < 2) await sleep(5)
   const refused = await send(url, { ...binary(), path: '/events/probe' })
   t.deepEqual([refused.status, refused.code, refused.headers.get('retry-after')], [503, 'overloaded', '1'])
   t.is((await fetch(`${url}/probe/items/x1`)).status, 200)

@@ -1,7 +1,10 @@
 /** The contract of the host, and each gap of faas-js-runtime that it closes, on a real server. */
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
+import type { ExecutionContext } from 'ava'
 import { createTestIdentity } from '../testing/identity.ts'
 import { walkPermissions } from '../testing/permission-matrix.ts'
 import { rawExchange } from '../testing/raw-http.ts'
@@ -29,6 +32,7 @@ const serving = await serve([shared.definition], { port: 0, host: '127.0.0.1', e
 const { url } = serving
 test.after.always(() => serving.stop())
 
+// eslint-disable-next-line typescript/no-explicit-any -- the tests look into documents of many shapes
 type Answer = { status: number; headers: Headers; body: any; text: string }
 
 async function call(path: string, init: RequestInit & { base?: string } = {}): Promise<Answer> {
@@ -45,12 +49,14 @@ const json = (method: string, body: unknown, headers: Record<string, string> = {
 })
 
 /** Asserts a problem document as the documents promise it. */
-function problem(t: any, answer: Answer, status: number, code: string) {
+function problem(t: ExecutionContext, answer: Answer, status: number, code: string) {
   t.is(answer.status, status, answer.text)
   t.is(answer.headers.get('content-type'), 'application/problem+json')
   t.like(answer.body, { type: `urn:stampede:problem:${code}`, status, code })
   t.is(typeof answer.body.title, 'string')
 }
+
+const addressOf = (server: Server) => server.address() as AddressInfo
 
 const item = { name: 'phone', count: 2 }
 
@@ -147,16 +153,13 @@ test('health – the runtime’s overload protection does not answer for livenes
 })
 
 test('address – HOST is honoured, and 0 takes a free port', async (t) => {
-  t.deepEqual(
-    [(serving.server.address() as any).address, (serving.server.address() as any).port === 0],
-    ['127.0.0.1', false],
-  )
+  t.deepEqual([addressOf(serving.server).address, addressOf(serving.server).port === 0], ['127.0.0.1', false])
   const other = await serve([createProbe('other').definition], {
     port: 0,
     environment: { ...environment, HOST: '127.0.0.2' },
   })
   t.teardown(other.stop)
-  t.is((other.server.address() as any).address, '127.0.0.2')
+  t.is(addressOf(other.server).address, '127.0.0.2')
   t.true(other.url.startsWith('http://127.0.0.2:'))
 })
 
@@ -327,7 +330,7 @@ test('body – one that is too large is 413, announced or not, and the answer ar
       headers: { 'content-type': 'application/json' },
       body: stream,
       duplex: 'half',
-    } as RequestInit),
+    }),
     413,
     'payload-too-large',
   )
@@ -473,7 +476,7 @@ test('configuration – all problems are said at once, in words, without values'
     serve([shared.definition], { environment: { PORT: 'eighty', SERVICE_SECRET: 'hunter2', AUTH_JWKS: 'hunter2' } }),
     { instanceOf: ConfigurationError },
   )
-  const text = error!.message
+  const text = error.message
   for (const part of [/PORT/, /SERVICE_SECRET: has fewer than 32/, /AUTH_JWKS: is not a JSON Web Key Set/])
     t.regex(text, part)
   t.notRegex(text, /hunter2|eighty/)
@@ -481,7 +484,7 @@ test('configuration – all problems are said at once, in words, without values'
     instanceOf: ConfigurationError,
   })
   for (const part of [/AUTH_JWKS .*AUTH_JWKS_URL is not set/, /AUTH_ISSUER/, /AUTH_AUDIENCE/, /SERVICE_SECRET/])
-    t.regex(absent!.message, part)
+    t.regex(absent.message, part)
 })
 
 test('declarations – the same route twice is refused at start', async (t) => {

@@ -42,7 +42,7 @@ export type Serving = {
   url: string
   server: Server
   /** Drains and cleans up; does not end the process. */
-  stop(): Promise<void>
+  stop: () => Promise<void>
 }
 
 /** Throws ConfigurationError with all problems of the environment at once, or what `connect` or listening threw. */
@@ -67,7 +67,7 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
     ([own]) => hostConfigProblems(own as HostConfig, definitions),
   ) as [HostConfig, ...unknown[]]
   const log = options.log ?? createLog({ level: config.LOG_LEVEL, service: name })
-  const tracing = startTracing(environment, name)
+  const tracing = await startTracing(environment, name)
   const hostRegistry = new Registry()
   const host: Host = {
     config,

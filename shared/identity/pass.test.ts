@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { createHmacSha256 } from './hmac.ts'
 import { createPasses, parsePassKeys } from './pass.ts'
 
