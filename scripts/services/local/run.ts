@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process'
+
+export type RunResult = { code: number; output: string }
+
+/** Runs a program to its end and keeps the last part of its output. Never rejects for a failing program: look at `code`. */
+export function run(
+  command: string,
+  args: readonly string[],
+  options: {
+    cwd?: string
+    environment?: Record<string, string>
+    limitMs: number
+    onLine?: (line: string) => void
+    keepCharacters?: number
+  },
+): Promise<RunResult> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: options.cwd,
+      env: { ...process.env, ...options.environment },
+      timeout: options.limitMs,
+      killSignal: 'SIGKILL',
+    })
+    let output = ''
+    let unfinished = ''
+    const keep = (chunk: string) => {
+      output = (output + chunk).slice(-(options.keepCharacters ?? 8_000))
+      if (!options.onLine) return
+      const lines = (unfinished + chunk).split('\n')
+      unfinished = lines.pop() ?? ''
+      for (const line of lines) options.onLine(line)
+    }
+    child.stdout.setEncoding('utf8').on('data', keep)
+    child.stderr.setEncoding('utf8').on('data', keep)
+    child.once('error', (error) => resolve({ code: 127, output: error.message }))
+    child.once('close', (code, signal) => {
+      const ended = signal === 'SIGKILL' ? `\nended after ${options.limitMs / 1000} s` : ''
+      resolve({ code: code ?? 128, output: output + ended })
+    })
+  })
+}
