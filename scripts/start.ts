@@ -2,9 +2,9 @@
  * `npm start`: everything set up, a flash sale in front of your eyes, and then a platform to play with.
  */
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { connectDatabase } from '@stampede/shared/database/connect.ts'
 import { parseArguments } from './lib/arguments.ts'
+import { runCommand } from './lib/run-command.ts'
 import { createLocalIdentity, createTokenMint } from './sale/identity.ts'
 import { LiveDisplay } from './sale/live-display.ts'
 import { wholePlatform, type Platform } from './sale/platform.ts'
@@ -35,21 +35,6 @@ const options = parseArguments({
   },
 })
 
-const begunMs = performance.now()
-const say = (line: string): void => {
-  process.stderr.write(`[${((performance.now() - begunMs) / 1_000).toFixed(1).padStart(5)} s] ${line}\n`)
-}
-
-const cleanUps: (() => Promise<void>)[] = []
-let cleaning: Promise<void> | undefined
-const cleanUp = (): Promise<void> => {
-  cleaning ??= (async () => {
-    for (const undo of cleanUps.toReversed())
-      await undo().catch((error: unknown) => say(`while stopping: ${String(error)}`))
-  })()
-  return cleaning
-}
-
 function tryLines(platform: Platform, activityId: string, buyerToken: string): string[] {
   const url = platform.url('seckill')
   return [
@@ -68,71 +53,46 @@ function tryLines(platform: Platform, activityId: string, buyerToken: string): s
   ]
 }
 
-async function main(): Promise<number> {
+await runCommand(async ({ say, defer }) => {
   const services = await ensureServices({
     purpose: 'start',
     say,
     assumeYes: options.yes,
     need: ['redis', 'mariadb', 'kafka'],
   })
-  cleanUps.push(() => services.stop())
+  defer(() => services.stop())
   const identity = await createLocalIdentity()
-  const logFolder = join('.stampede', 'log')
   const platform = await wholePlatform(
-    { services: services.environment, identity: identity.environment, logFolder },
+    { services: services.environment, identity: identity.environment, logFolder: join('.stampede', 'log') },
     options.port,
   )
-  cleanUps.push(() => platform.stop())
+  defer(() => platform.stop())
   say('Starting the functions and the eventing engine …')
   await platform.start()
   say(`Ready: ${platform.url('seckill')}`)
 
   const database = connectDatabase(services.environment.DATABASE_URL)
-  cleanUps.push(() => database.close())
+  defer(() => database.close())
   const mint = await createTokenMint(identity.signingKey)
   const staff = new Staff(platform, await mint('staff-1', ['staff']))
-  const display = new LiveDisplay(process.stderr, false)
   const sale = await runSale(
     {
       platform,
       staff,
       database,
       signingKey: identity.signingKey,
-      display,
+      display: new LiveDisplay(process.stderr),
       say,
       onActivity: (activityId) => say(`Watch it: ${platform.url('activity')}/activities/${activityId}/live`),
     },
     { name: 'A thousand phones at noon', ...options },
   )
   process.stderr.write(`\n${reportLines(sale.report).join('\n')}\n`)
-  const broken = brokenGuarantees(sale.report)
   if (!options.once) {
     process.stderr.write(`${tryLines(platform, sale.activityId, await mint('curious-1')).join('\n')}\n`)
-    await new Promise<void>((resolve) => void process.once('stampede-stop' as never, resolve))
+    // Ctrl-C stops everything and ends the process.
+    await new Promise<never>(() => undefined)
   }
-  await cleanUp()
   if (options.json) process.stdout.write(`${JSON.stringify(sale.report)}\n`)
-  return broken.length === 0 ? 0 : 1
-}
-
-let stopping = false
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    if (stopping) return
-    stopping = true
-    say('Stopping …')
-    void cleanUp()
-      .then(() => sleep(0))
-      .then(() => process.exit(0))
-  })
-}
-
-try {
-  process.exitCode = await main()
-} catch (error) {
-  if (!stopping) {
-    say(error instanceof Error ? error.message : String(error))
-    process.exitCode = 1
-  }
-  await cleanUp()
-}
+  return brokenGuarantees(sale.report).length === 0 ? 0 : 1
+})

@@ -43,10 +43,6 @@ export class CrowdHandle {
     await this.#ask({ command: 'prepare', orders })
   }
 
-  async early(): Promise<void> {
-    await this.#ask({ command: 'early' })
-  }
-
   async rush(): Promise<CrowdResult> {
     const message = await this.#ask({ command: 'rush' })
     if (message.type !== 'finished') throw new Error(`the crowd answered ${message.type}`)

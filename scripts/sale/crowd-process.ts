@@ -1,9 +1,9 @@
 /**
- * Entry of the crowd's process. The parent sends `prepare`, `early`, `rush` in this order; each is answered when it is done.
+ * Entry of the crowd's process. The parent sends `prepare`, then `rush`; each is answered when it is done.
  */
 import { Crowd, type CrowdMessage, type CrowdOrders } from './crowd.ts'
 
-export type CrowdCommand = { command: 'prepare'; orders: CrowdOrders } | { command: 'early' } | { command: 'rush' }
+export type CrowdCommand = { command: 'prepare'; orders: CrowdOrders } | { command: 'rush' }
 
 const say = (message: CrowdMessage) => void process.send?.(message)
 let crowd: Crowd | undefined
@@ -15,11 +15,6 @@ async function obey(message: CrowdCommand): Promise<void> {
     return
   }
   if (crowd === undefined) throw new Error('the crowd was not prepared')
-  if (message.command === 'early') {
-    await crowd.early()
-    say({ type: 'ready' })
-    return
-  }
   const result = await crowd.rush()
   await crowd.close()
   // The channel closes only after the last message went out: then the process ends by itself.

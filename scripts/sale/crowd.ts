@@ -94,21 +94,33 @@ export class Crowd {
     this.#say({ type: 'progress', phase, done, of: this.#buyers.length, tally: this.#tally.snapshot() })
   }
 
-  /** Every buyer signs in (a token) and fetches a pass, as a buyer's browser does while the countdown runs. */
+  /**
+   * Every buyer signs in (a token) and fetches a pass, as a buyer's browser does while the countdown runs. The impatient come first
+   * and press at once, so that they are early however long the others take.
+   */
   async prepare(): Promise<void> {
     const mint = await createTokenMint(this.#orders.signingKey)
     let done = 0
-    await inParallel(this.#buyers, 64, async (buyer) => {
+    const signIn = async (buyer: Buyer) => {
       this.#credentials.set(buyer.userId, { token: await mint(buyer.userId) })
       if (++done % 1_000 === 0) this.#progress('tokens', done)
-    })
-    done = 0
-    await inParallel(this.#buyers, 64, async (buyer) => {
+    }
+    let passes = 0
+    const getPass = async (buyer: Buyer) => {
       const credentials = this.#credentials.get(buyer.userId)
       if (credentials?.token === undefined) throw new Error(`no token for ${buyer.userId}`)
       if (!buyer.withoutPass) credentials.pass = await fetchPass(this.#pool, this.#orders.activityId, credentials.token)
-      if (++done % 500 === 0) this.#progress('passes', done)
+      if (++passes % 500 === 0) this.#progress('passes', passes)
+    }
+    const impatient = this.#buyers.filter((buyer) => buyer.early)
+    await inParallel(impatient, 64, async (buyer) => {
+      await signIn(buyer)
+      await getPass(buyer)
+      await this.#pressOnce(buyer)
     })
+    const others = this.#buyers.filter((buyer) => !buyer.early)
+    await inParallel(others, 64, signIn)
+    await inParallel(others, 64, getPass)
     this.#say({ type: 'ready' })
   }
 
@@ -134,14 +146,6 @@ export class Crowd {
       if (!again || attempt >= patience) return
       await sleep(200 + random() * 300)
     }
-  }
-
-  async early(): Promise<void> {
-    await inParallel(
-      this.#buyers.filter((buyer) => buyer.early),
-      this.#orders.connections,
-      async (buyer) => void (await this.#pressOnce(buyer)),
-    )
   }
 
   async rush(): Promise<CrowdResult> {

@@ -40,17 +40,14 @@ export function viewLines(view: LiveView): string[] {
 
 export class LiveDisplay {
   readonly #out: NodeJS.WriteStream
-  readonly #quiet: boolean
   #drawn = 0
   #lastLineMs = 0
 
-  constructor(out: NodeJS.WriteStream, quiet: boolean) {
+  constructor(out: NodeJS.WriteStream) {
     this.#out = out
-    this.#quiet = quiet
   }
 
   draw(view: LiveView, nowMs = Date.now()): void {
-    if (this.#quiet) return
     if (!this.#out.isTTY) {
       if (nowMs - this.#lastLineMs < 1_000) return
       this.#lastLineMs = nowMs

@@ -107,7 +107,6 @@ export async function runSale(
       ...(options.shares === undefined ? {} : { shares: options.shares }),
     })
     display.settle()
-    await crowd.early()
     const waitMs = startsAtMs - Date.now()
     if (waitMs > 0) {
       say(`${options.buyers} buyers hold a pass and wait for the start (${(waitMs / 1_000).toFixed(1)} s)`)
