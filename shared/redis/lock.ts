@@ -17,7 +17,7 @@ export type LockOptions = {
   renewEveryMs?: number
   /** Pause between attempts while another holds it; up to twice as long, by chance. Default 50. */
   retryDelayMs?: number
-  /** Time for one call to one node. Default: a tenth of the lease, 1,000 at most. */
+  /** Time for one call to one node. Default: a quarter of the lease, 1,000 at most. */
   callTimeoutMs?: number
 }
 
@@ -51,7 +51,7 @@ export function createLock(nodes: Node | readonly Node[], options: LockOptions =
   const leaseMs = options.leaseMs ?? 10_000
   const renewEveryMs = options.renewEveryMs ?? leaseMs / 3
   const retryDelayMs = options.retryDelayMs ?? 50
-  const callTimeoutMs = options.callTimeoutMs ?? Math.min(1_000, leaseMs / 10)
+  const callTimeoutMs = options.callTimeoutMs ?? Math.min(1_000, leaseMs / 4)
   if (all.length === 0) throw new RangeError('a lock needs at least one Redis')
   if (renewEveryMs >= leaseMs) throw new RangeError('renewEveryMs must be less than leaseMs')
 
