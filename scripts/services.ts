@@ -41,6 +41,8 @@ async function up(): Promise<void> {
     need: serviceNames,
     assumeYes: options.yes,
     outlives: true,
+    // Addresses in the environment are what this command is to make.
+    given: {},
   })
   say('\nThey stay up until: npm run services -- down\nFor other commands in this shell:\n')
   printVariables(services.environment)

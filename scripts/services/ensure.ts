@@ -77,7 +77,12 @@ export async function ensureServices(options: EnsureOptions): Promise<Services> 
   const folder = await claimFolder(options)
   try {
     const started = await startOwn(own, folder, options)
-    return servicesOf([...running, ...started], given, () => folder.release())
+    const services = servicesOf([...running, ...started], given, () => folder.release())
+    if (options.outlives) {
+      folder.records.record.environment = services.environment
+      folder.records.write()
+    }
+    return services
   } catch (error) {
     await folder.release()
     throw error
