@@ -2,7 +2,7 @@
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { parseOrderCreate, parsePurchase, orderCreateInput, purchaseInput } from './purchase-input.ts'
 import { accessToken, passFor, startStage, type Stage } from './testing.ts'
 

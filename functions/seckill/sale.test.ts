@@ -59,7 +59,10 @@ for (const buckets of [1, 4]) {
     t.true([...won.values()].every((units) => units === 1))
     t.deepEqual(await totals(sale), { left: 0, sold: 500 })
     const statuses = new Set(presses.map(({ answer }) => answer.status))
-    t.deepEqual([...statuses].sort(), [202, 409, 410])
+    t.deepEqual(
+      [...statuses].sort((a, b) => a - b),
+      [202, 409, 410],
+    )
     const numbers = presses
       .filter(({ answer }) => answer.status === 202)
       .map(({ answer }) => answer.body['orderNumber'])
@@ -149,5 +152,8 @@ test.serial('sale – opens and ends by the clock of Redis while buyers press', 
     if (seen.size === 3) break
     if (before > endsAtMs + 10_000) break
   }
-  t.deepEqual([...seen].sort(), [202, 410, 425])
+  t.deepEqual(
+    [...seen].sort((a, b) => a - b),
+    [202, 410, 425],
+  )
 })

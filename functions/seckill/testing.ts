@@ -94,7 +94,7 @@ export async function startStage(environment: Record<string, string> = {}): Prom
       await fetch(serving.url + path, {
         method: 'POST',
         headers,
-        ...(body === undefined ? {} : { body: body as BodyInit }),
+        ...(body === undefined ? {} : { body: body as never }),
       }),
     )
   return {
