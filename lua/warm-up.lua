@@ -16,6 +16,7 @@
 -- Complexity: O(1)
 
 -- @include redis-process
+-- @include redis-clock
 
 local sale_key = KEYS[1]
 local total = tonumber(ARGV[1])
@@ -29,6 +30,10 @@ local state = ARGV[7]
 if redis.call('EXISTS', sale_key) == 1 then
   return 0
 end
+
+-- A sale that is made again must not look to a process like the one whose purchases it still remembers: another number of
+-- recoveries than it knows makes it restore them.
+local recoveries = state == 'rebuilding' and redis_clock() or 0
 
 redis.call(
   'HSET', sale_key,
@@ -45,7 +50,7 @@ redis.call(
   'sent', '0',
   'transfers', '0',
   'version', '0',
-  'recoveries', '0',
+  'recoveries', string.format('%d', recoveries),
   'run', redis_process()
 )
 return 1

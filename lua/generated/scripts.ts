@@ -654,9 +654,13 @@ export const warmUp: Script = {
   name: 'warm-up',
   numberOfKeys: 1,
   numberOfArguments: 7,
-  sha1: 'b5d53ad48d45c4fa3a96f5d93b0bec0d9d8587cd',
+  sha1: '5ca2b5f3e0e8b1fc119c8c6d69f59175d0345bff',
   code: `local function redis_process()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 local sale_key = KEYS[1]
 local total = tonumber(ARGV[1])
@@ -669,6 +673,7 @@ local state = ARGV[7]
 if redis.call('EXISTS', sale_key) == 1 then
   return 0
 end
+local recoveries = state == 'rebuilding' and redis_clock() or 0
 redis.call(
   'HSET', sale_key,
   'state', state,
@@ -684,7 +689,7 @@ redis.call(
   'sent', '0',
   'transfers', '0',
   'version', '0',
-  'recoveries', '0',
+  'recoveries', string.format('%d', recoveries),
   'run', redis_process()
 )
 return 1`,
