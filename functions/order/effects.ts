@@ -116,10 +116,15 @@ export type GroupAtOnce = {
 export type OverdueOrders = ActivityRef & { orderNumbers: readonly OrderNumber[] }
 
 export interface OrderTransaction {
-  /** Stores the group without looking first. False: a duplicate, an exhausted allocation, changed terms or a buyer over the limit; the transaction must then be rolled back. */
+  /** Stores the group without looking first. False: a duplicate, a purchase that was rejected before, an exhausted allocation, changed terms or a buyer over the limit; the transaction must then be rolled back. */
   storeAtOnce(group: GroupAtOnce): Promise<boolean>
   /** Reads allocations and holds them until the end. Locked in one order everywhere (tenant, activity), before any order. */
   lockAllocations(activities: readonly ActivityRef[]): Promise<Allocation[]>
+  /**
+   * Holds the place of an allocation that does not exist, until the end: nobody can create it, and sell of it, meanwhile. Fails
+   * as a duplicate when it exists by now.
+   */
+  holdUnknown(activity: ActivityRef): Promise<void>
   /** Orders and rejections with these numbers. */
   findKnown(tenantId: string, orderNumbers: readonly OrderNumber[]): Promise<Map<OrderNumber, KnownPurchase>>
   /** Units of orders that hold stock, for each of these buyers who has any. */

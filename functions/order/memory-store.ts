@@ -138,7 +138,8 @@ function onState(state: MemoryState, step: Step): OrderTransaction {
         if (state.allocations.get(keyOf(wanted))?.termsVersion !== wanted.termsVersion) return false
         if (!change(wanted, wanted.units)) return false
       }
-      if (orders.some((order) => state.orders.has(order.orderNumber))) return false
+      const known = orders.some(({ orderNumber }) => state.orders.has(orderNumber) || state.rejections.has(orderNumber))
+      if (known) return false
       if (new Set(orders.map((order) => order.orderNumber)).size < orders.length) return false
       insert(orders)
       for (const allocation of allocations) {
@@ -151,6 +152,10 @@ function onState(state: MemoryState, step: Step): OrderTransaction {
     lockAllocations: async (activities) => {
       await step('lockAllocations')
       return activities.flatMap((activity) => state.allocations.get(keyOf(activity)) ?? [])
+    },
+    holdUnknown: async () => {
+      // One transaction at a time: there is nobody to hold off.
+      await step('holdUnknown')
     },
     findKnown: async (tenantId, orderNumbers) => {
       await step('findKnown')

@@ -48,7 +48,7 @@ export const activityKey = (activity: ActivityRef): string => `${activity.tenant
 
 class NotAllAtOnce extends Error {}
 
-/** Two processes can reject the same purchase of an unknown activity at the same time, since there is no row to hold. */
+/** An allocation that was unknown can be created at the same time; then it is known in the next attempt. */
 const carefulAttempts = 3
 
 /** One transaction for all batches. The outcomes are in the order of the batches and of their purchases, and durable. */
@@ -129,6 +129,10 @@ async function decideIn(tx: OrderTransaction, batches: readonly PurchaseBatch[],
   const activities = [...byKey.values()].map(([first]) => batches[first as number] as PurchaseBatch).sort(byActivity)
   const locked = await tx.lockAllocations(activities.map(({ tenantId, activityId }) => ({ tenantId, activityId })))
   const allocations = new Map(locked.map((allocation) => [activityKey(allocation), allocation]))
+  for (const { tenantId, activityId } of activities) {
+    if (!allocations.has(activityKey({ tenantId, activityId }))) await tx.holdUnknown({ tenantId, activityId })
+  }
+  // Read when everything is held: nobody decides about the same purchases at the same time.
   const known = await findKnown(tx, batches)
   const nowMs = now()
 

@@ -80,7 +80,8 @@ function onConnection(connection: PoolConnection): OrderTransaction {
   return {
     storeAtOnce: async (group) => {
       try {
-        const [results] = await connection.query(atOnceStatements(group))
+        // Without values (null, not undefined) the driver does not search the text for placeholders.
+        const [results] = await connection.query(atOnceStatements(group), null)
         return allApplied(group, results as readonly (ResultSetHeader | RowDataPacket[])[])
       } catch (error) {
         if (isDuplicateKey(error)) return false
@@ -96,6 +97,16 @@ function onConnection(connection: PoolConnection): OrderTransaction {
          ORDER BY tenant_id, activity_id FOR UPDATE`,
       )
       return rows.map(toAllocation)
+    },
+
+    holdUnknown: async ({ tenantId, activityId }) => {
+      // A row that is inserted and deleted leaves nothing but its lock.
+      await change(
+        `INSERT INTO order_allocations (${allocationColumns}, updated_at)
+         VALUES (?, ?, '', 0, 0, 0, 0, '', 0, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), 'cancelled', NULL, 0, UTC_TIMESTAMP(3))`,
+        [tenantId, activityId],
+      )
+      await change('DELETE FROM order_allocations WHERE tenant_id = ? AND activity_id = ?', [tenantId, activityId])
     },
 
     findKnown: async (tenantId, orderNumbers) => {
@@ -289,19 +300,21 @@ function atOnceStatements({ allocations, orders, events }: GroupAtOnce): string 
   }
   statements.push(insertOrdersStatement(orders))
   for (const allocation of allocations) {
-    const users = orders.filter(
+    const own = orders.filter(
       (order) => order.activityId === allocation.activityId && order.tenantId === allocation.tenantId,
     )
     // After the insert, so that buyers who come twice in the group are counted too; after the lock, so that nobody else inserts.
     // The index by name: with a long list the optimizer goes by statistics, which lag behind a table that grows this fast.
     statements.push(
       `SELECT 1 FROM order_orders FORCE INDEX (order_orders_buyer) WHERE ${ofActivity(allocation)}` +
-        ` AND user_id IN(${quotedList(users.map((order) => order.userId))}) AND state NOT IN(${released})` +
+        ` AND user_id IN(${quotedList(own.map((order) => order.userId))}) AND state NOT IN(${released})` +
         ` GROUP BY user_id HAVING SUM(quantity)>${integer(allocation.perUserLimit)} LIMIT 1`,
+      // A purchase that was rejected stays rejected, also when there is stock again: its units went back when it was told.
+      `SELECT 1 FROM order_rejections FORCE INDEX (PRIMARY) WHERE tenant_id=${quoted(allocation.tenantId)}` +
+        ` AND order_number IN(${quotedList(own.map((order) => order.orderNumber))}) LIMIT 1`,
     )
   }
-  const { sql, values } = outbox.insert(events)
-  statements.push(mysql.format(sql, values))
+  statements.push(insertEventsStatement(events))
   return statements.join(';')
 }
 
@@ -310,16 +323,27 @@ function allApplied(
   results: readonly (ResultSetHeader | RowDataPacket[])[],
 ): boolean {
   const affected = (at: number) => (results[at] as ResultSetHeader).affectedRows
+  const found = (at: number) => (results[at] as RowDataPacket[]).length > 0
   for (const at of allocations.keys()) {
     if (affected(at) !== 1) return false
-    const overLimit = results[allocations.length + 1 + at] as RowDataPacket[]
-    if (overLimit.length > 0) return false
+    const checks = allocations.length + 1 + 2 * at
+    if (found(checks) || found(checks + 1)) return false
   }
   return affected(allocations.length) === orders.length
 }
 
 const ofActivity = ({ tenantId, activityId }: ActivityRef): string =>
   `tenant_id=${quoted(tenantId)} AND activity_id=${quoted(activityId)}`
+
+/** JSON is large and nearly never holds what has to be escaped: escaping each of its double quotes would cost more than making it. */
+function insertEventsStatement(events: GroupAtOnce['events']): string {
+  const { sql, values } = outbox.insert(events)
+  let at = 0
+  return sql.replaceAll('?', () => {
+    const value = values[at++] ?? ''
+    return /['\\\0]/.test(value) ? mysql.escape(value) : `'${value}'`
+  })
+}
 
 /** A plain INSERT: with IGNORE a repeated message would be skipped in silence, and its units counted again. */
 function insertOrdersStatement(orders: readonly NewOrder[]): string {
