@@ -82,14 +82,19 @@ function topicOf(request: IncomingMessage, paths: ReadonlyMap<string, string>): 
 async function readBody(request: IncomingMessage, maximumBytes: number): Promise<Buffer> {
   const tooLarge = () => new Problem('payload-too-large', `An event may have ${maximumBytes} bytes`)
   if (Number(request.headers['content-length'] ?? 0) > maximumBytes) throw tooLarge()
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // Not an async iterator: leaving one destroys the socket, and the answer with it.
+  request.on('data', (chunk: Buffer) => {
     bytes += chunk.length
-    if (bytes > maximumBytes) throw tooLarge()
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
+    if (bytes > maximumBytes) reject(tooLarge())
+    else chunks.push(chunk)
+  })
+  request.on('end', () => resolve(Buffer.concat(chunks)))
+  request.on('error', reject)
+  request.on('close', () => reject(new Error('the connection ended before the event was complete')))
+  return promise
 }
 
 function readEvent(request: IncomingMessage, body: Buffer): EventMessage {

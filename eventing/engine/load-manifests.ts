@@ -39,23 +39,34 @@ export async function readManifests(folder: string): Promise<RawManifest[]> {
   return manifests
 }
 
-/** The manifests of known kinds, typed; and everything that is wrong with the others. */
-export function checkManifests(raw: readonly RawManifest[]): { manifests: Manifest[]; problems: string[] } {
+/**
+ * The manifests of known kinds, typed; everything that is wrong with the others; and the keys of all that are there, right or
+ * wrong, so that a reference to a wrong one is not reported as well.
+ */
+export function checkManifests(raw: readonly RawManifest[]): {
+  manifests: Manifest[]
+  problems: string[]
+  declared: Set<string>
+} {
   const manifests: Manifest[] = []
+  const declared = new Set<string>()
   const problems: string[] = []
   for (const { origin, value } of raw) {
-    const { kind, metadata } = (value ?? {}) as { kind?: unknown; metadata?: { name?: unknown } }
+    const { kind, metadata } = (value ?? {}) as { kind?: unknown; metadata?: { name?: unknown; namespace?: unknown } }
     const label = `${origin}: ${String(kind ?? '(no kind)')} ${String(metadata?.name ?? '(no name)')}`
     if (typeof kind !== 'string' || !Object.hasOwn(manifestSchemas, kind)) {
       problems.push(`${label}: the engine does not know this kind; it runs ${Object.keys(manifestSchemas).join(', ')}`)
       continue
     }
+    declared.add(manifestKey(kind, String(metadata?.namespace ?? 'default'), String(metadata?.name)))
     const parsed = manifestSchemas[kind as ManifestKind].safeParse(value)
     if (parsed.success) manifests.push(parsed.data)
     else problems.push(...parsed.error.issues.map((issue) => `${label}: ${describe(issue)}`))
   }
-  return { manifests, problems }
+  return { manifests, problems, declared }
 }
+
+export const manifestKey = (kind: string, namespace: string, name: string): string => `${kind} ${namespace}/${name}`
 
 function describe(issue: { path: PropertyKey[]; message: string; code: string; keys?: string[] }): string {
   const at = issue.path.map(String).join('.')

@@ -1,8 +1,9 @@
 /** From checked manifests to what the engine does: topics, ingress paths, consumers and schedules. References are resolved here. */
+import { Cron } from 'croner'
 import type { TopicOptions } from '@stampede/shared/kafka/topics.ts'
 import { parseDuration } from './duration.ts'
 import { filterOf, legacyFilter, type EventFilter } from './filter.ts'
-import { checkManifests, ManifestError, type RawManifest } from './load-manifests.ts'
+import { checkManifests, ManifestError, manifestKey, type RawManifest } from './load-manifests.ts'
 import type {
   BrokerManifest,
   DeliverySpec,
@@ -65,11 +66,12 @@ const pathOf = (namespace: string, name: string): string => `/${namespace}/${nam
 
 /** @throws ManifestError with every problem of every manifest. */
 export function planEngine(raw: readonly RawManifest[], resolve: Resolve = () => undefined): EnginePlan {
-  const { manifests, problems } = checkManifests(raw)
+  const { manifests, problems, declared } = checkManifests(raw)
+  const exists = (kind: string, namespace: string, name: string) => declared.has(manifestKey(kind, namespace, name))
   problems.push(...duplicates(manifests))
   const of = <K extends Manifest['kind']>(kind: K) =>
     manifests.filter((manifest) => manifest.kind === kind) as Extract<Manifest, { kind: K }>[]
-  const targets = createTargets(manifests, resolve, problems)
+  const targets = createTargets(manifests, exists, resolve, problems)
   const plan: EnginePlan = { topics: [], expectedTopics: [], ingress: new Map(), consumers: [], pings: [] }
 
   for (const broker of of('Broker')) planBroker(plan, broker, manifests, problems)
@@ -87,7 +89,7 @@ export function planEngine(raw: readonly RawManifest[], resolve: Resolve = () =>
         ...(replicationFactor ? { replicationFactor } : {}),
       })
   }
-  for (const trigger of of('Trigger')) planTrigger(plan, trigger, of('Broker'), targets, problems)
+  for (const trigger of of('Trigger')) planTrigger(plan, trigger, of('Broker'), targets, problems, exists)
   for (const source of of('KafkaSource')) planSource(plan, source, targets)
   for (const ping of of('PingSource')) planPing(plan, ping, targets, problems)
 
@@ -101,7 +103,7 @@ function duplicates(manifests: readonly Manifest[]): string[] {
   const seen = new Set<string>()
   const problems: string[] = []
   for (const { kind, metadata } of manifests) {
-    const key = `${kind} ${metadata.namespace}/${metadata.name}`
+    const key = manifestKey(kind, metadata.namespace, metadata.name)
     if (seen.has(key)) problems.push(`${key} is there twice`)
     seen.add(key)
   }
@@ -148,12 +150,14 @@ function planTrigger(
   brokers: readonly BrokerManifest[],
   targets: Targets,
   problems: string[],
+  exists: Exists,
 ): void {
   const { name, namespace, annotations } = trigger.metadata
   const { spec } = trigger
   const label = `Trigger ${name}`
   const broker = brokers.find(({ metadata }) => metadata.name === spec.broker && metadata.namespace === namespace)
-  if (!broker) problems.push(`${label}: there is no Broker ${namespace}/${spec.broker}`)
+  if (!exists('Broker', namespace, spec.broker))
+    problems.push(`${label}: there is no Broker ${namespace}/${spec.broker}`)
   const order = annotations['kafka.eventing.knative.dev/delivery.order'] ?? 'unordered'
   if (order !== 'ordered' && order !== 'unordered')
     problems.push(`${label}: delivery.order "${order}" is neither ordered nor unordered`)
@@ -200,8 +204,8 @@ function planPing(plan: EnginePlan, ping: PingSourceManifest, targets: Targets, 
   const { spec } = ping
   if (spec.data !== undefined && spec.dataBase64 !== undefined)
     problems.push(`PingSource ${name}: data and dataBase64 exclude each other`)
-  if (spec.schedule.trim().split(/\s+/).length !== 5)
-    problems.push(`PingSource ${name}: schedule "${spec.schedule}" has not five fields`)
+  const problem = checkCron(spec.schedule, spec.timezone)
+  if (problem !== undefined) problems.push(`PingSource ${name}: schedule "${spec.schedule}": ${problem}`)
   const data =
     spec.dataBase64 === undefined ? spec.data && Buffer.from(spec.data) : Buffer.from(spec.dataBase64, 'base64')
   plan.pings.push({
@@ -213,6 +217,16 @@ function planPing(plan: EnginePlan, ping: PingSourceManifest, targets: Targets, 
     data: data || undefined,
     sink: targets(spec.sink, namespace, `PingSource ${name}`),
   })
+}
+
+function checkCron(schedule: string, timezone = 'UTC'): string | undefined {
+  if (schedule.trim().split(/\s+/).length !== 5) return 'it needs five fields'
+  try {
+    new Cron(schedule, { timezone, mode: '5-part', paused: true }).stop()
+    return undefined
+  } catch (error) {
+    return (error as Error).message
+  }
 }
 
 function planDelivery(spec: DeliverySpec, namespace: string, targets: Targets, label: string): DeliveryPlan {
@@ -230,9 +244,12 @@ function planDelivery(spec: DeliverySpec, namespace: string, targets: Targets, l
   }
 }
 
+/** Is there a manifest of this kind, namespace and name, be it right or wrong? */
+type Exists = (kind: string, namespace: string, name: string) => boolean
+
 type Targets = (destination: Destination, namespace: string, label: string) => Target
 
-function createTargets(manifests: readonly Manifest[], resolve: Resolve, problems: string[]): Targets {
+function createTargets(manifests: readonly Manifest[], exists: Exists, resolve: Resolve, problems: string[]): Targets {
   return ({ ref, uri }, ownNamespace, label) => {
     if (!ref) return { kind: 'http', name: uri!, url: () => uri! }
     const namespace = ref.namespace ?? ownNamespace
@@ -241,7 +258,8 @@ function createTargets(manifests: readonly Manifest[], resolve: Resolve, problem
       const found = manifests.find(
         ({ kind, metadata }) => kind === ref.kind && metadata.name === ref.name && metadata.namespace === namespace,
       )
-      if (!found) problems.push(`${label}: there is no ${ref.kind} ${namespace}/${ref.name}`)
+      if (!exists(ref.kind, namespace, ref.name))
+        problems.push(`${label}: there is no ${ref.kind} ${namespace}/${ref.name}`)
       const topic = found?.kind === 'KafkaSink' ? found.spec.topic : brokerTopic(namespace, ref.name)
       return { kind: 'topic', name, topic }
     }
