@@ -15,7 +15,7 @@
 --   N<ms>        not started; when it starts
 --   E            ended
 --   M            malformed batch; nothing was done
---   lines: a accepted · r<orderNumber> replayed · d<orderNumber> duplicate · l<remaining> over-limit · s sold-out
+--   lines: a accepted · r<orderNumber>:<quantity> replayed · d<orderNumber> duplicate · l<remaining> over-limit · s sold-out
 --          i<left> insufficient
 -- Repeating a batch is safe: an order number that the buyer already has is answered `a` and changes nothing.
 -- Complexity: O(count + entries of these buyers)
@@ -86,7 +86,7 @@ for i = 1, count do
         break
       end
       if key ~= '' and key == keys[i] then
-        verdict = 'r' .. number
+        verdict = 'r' .. number .. ':' .. quantity
         break
       end
       if status ~= 'x' then

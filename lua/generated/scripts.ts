@@ -129,7 +129,7 @@ export const purchase: Script = {
   name: 'purchase',
   numberOfKeys: 3,
   numberOfArguments: 2,
-  sha1: 'e0bc731c1a854deb33bfd32507cf7ada333958a0',
+  sha1: 'e00a1440ae48bc4d6ca6f462faf44389dff0bffe',
   code: `local unpack = unpack or table.unpack
 local function redis_process()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
@@ -195,7 +195,7 @@ for i = 1, count do
         break
       end
       if key ~= '' and key == keys[i] then
-        verdict = 'r' .. number
+        verdict = 'r' .. number .. ':' .. quantity
         break
       end
       if status ~= 'x' then

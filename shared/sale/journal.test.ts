@@ -44,6 +44,22 @@ test('journal – keeps accepted purchases and releases in order, per bucket', (
   t.is(journal.size(), 1)
 })
 
+test('journal – remembers a purchase that is answered again, with the number and units of the first time', (t) => {
+  const { journal } = start()
+  const presses: Purchase[] = [
+    { userId: 'ann', quantity: 2, orderNumber: 'N-2', idempotencyKey: 'key' },
+    { userId: 'bob', quantity: 1, orderNumber: 'N-3' },
+  ]
+  journal.purchased(bucket, presses, {
+    verdicts: [{ outcome: 'replayed', orderNumber: 'N-1', quantity: 1 }, { outcome: 'sold-out' }],
+    left: 0,
+    recoveries: 0,
+  })
+  t.deepEqual(journal.operations(bucket), [
+    { kind: 'purchase', userId: 'ann', quantity: 1, orderNumber: 'N-1', idempotencyKey: 'key' },
+  ])
+})
+
 test('journal – forgets what is older than ten seconds, counted back from the last successful call', (t) => {
   const { clock, journal, buy, names } = start()
   buy(['ann'])

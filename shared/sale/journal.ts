@@ -31,7 +31,7 @@ type BucketJournal = {
 }
 
 export type Journal = {
-  /** After each purchase call: remembers the accepted ones. Both arrays must not be changed afterwards. */
+  /** After each purchase call: remembers what was accepted, now or before. Both arrays must not be changed afterwards. */
   purchased(bucket: BucketRef, purchases: readonly Purchase[], result: PurchaseBatchResult): void
   /** After each successful release call. */
   released(bucket: BucketRef, orders: readonly Order[]): void
@@ -105,7 +105,7 @@ export function createJournal(options: JournalOptions = {}): Journal {
         return
       }
       // A replay that is due must not miss these: they come after it in any case, restoring them changes nothing.
-      const items = acceptedOf(purchases, result)
+      const items = promisedBy(purchases, result)
       if (items.length > 0) append(keyOf(bucket), journal, { atMs: now(), kind: 'purchase', items })
       if (result.recoveries !== undefined) sawRecoveries(journal, result.recoveries)
     },
@@ -146,11 +146,26 @@ export function createJournal(options: JournalOptions = {}): Journal {
   }
 }
 
-function acceptedOf(purchases: readonly Purchase[], { verdicts }: PurchaseBatchResult): readonly Purchase[] {
-  let refused = 0
-  for (let i = 0; i < verdicts.length; i++) if (verdicts[i]!.outcome !== 'accepted') refused++
-  if (refused === 0) return purchases
-  return refused === purchases.length ? [] : purchases.filter((_, i) => verdicts[i]!.outcome === 'accepted')
+/**
+ * What this process promises with its answers: what was accepted now, and what was accepted before and is answered again under
+ * its idempotency key. The process that accepted it may never have heard of that (its connection broke), and then nobody else
+ * remembers it.
+ */
+function promisedBy(purchases: readonly Purchase[], { verdicts }: PurchaseBatchResult): readonly Purchase[] {
+  let accepted = 0
+  let replayed = 0
+  for (let i = 0; i < verdicts.length; i++) {
+    if (verdicts[i]!.outcome === 'accepted') accepted++
+    else if (verdicts[i]!.outcome === 'replayed') replayed++
+  }
+  if (accepted === purchases.length) return purchases
+  if (accepted + replayed === 0) return []
+  return purchases.flatMap((purchase, i) => {
+    const verdict = verdicts[i]!
+    if (verdict.outcome === 'accepted') return [purchase]
+    if (verdict.outcome !== 'replayed') return []
+    return [{ ...purchase, orderNumber: verdict.orderNumber, quantity: verdict.quantity }]
+  })
 }
 
 function operationsOf(batch: Batch): SaleOperation[] {

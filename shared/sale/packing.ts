@@ -103,7 +103,7 @@ function verdictOf(reply: string, from: number, to: number, purchase: Purchase):
     case 'd':
       return { outcome: 'duplicate', orderNumber: reply.slice(from + 1, to) }
     case 'r':
-      return { outcome: 'replayed', orderNumber: reply.slice(from + 1, to) }
+      return replayedVerdict(reply.slice(from + 1, to))
     case 'l':
       return { outcome: 'over-limit', remaining: Number(reply.slice(from + 1, to)) }
     case 'i':
@@ -111,6 +111,11 @@ function verdictOf(reply: string, from: number, to: number, purchase: Purchase):
     default:
       throw new TypeError(`unknown verdict ${reply.slice(from, to)}`)
   }
+}
+
+function replayedVerdict(text: string): PurchaseVerdict {
+  const colon = text.indexOf(':')
+  return { outcome: 'replayed', orderNumber: text.slice(0, colon), quantity: Number(text.slice(colon + 1)) }
 }
 
 /** One stream entry: its fields are `t` and `p` with their values. Undefined when it is not one of ours. */

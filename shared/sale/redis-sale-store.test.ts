@@ -184,14 +184,14 @@ test('purchase – the same idempotency key gets the same order number, before t
   const first = press('ann', 1, 'key-1')
   t.deepEqual(outcomes(await buy(store, bucket, first, press('ann', 1, 'key-1'))), ['accepted', 'replayed'])
   t.deepEqual(await buy(store, bucket, press('ann', 1, 'key-1'), press('ann', 1, 'key-2'), press('bob', 1, 'key-1')), [
-    { outcome: 'replayed', orderNumber: first.orderNumber },
+    { outcome: 'replayed', orderNumber: first.orderNumber, quantity: 1 },
     { outcome: 'duplicate', orderNumber: first.orderNumber },
     { outcome: 'sold-out' },
   ])
   await store.confirm(bucket, [first])
   await store.release(bucket, [first])
   t.deepEqual(await buy(store, bucket, press('ann', 1, 'key-1')), [
-    { outcome: 'replayed', orderNumber: first.orderNumber },
+    { outcome: 'replayed', orderNumber: first.orderNumber, quantity: 1 },
   ])
   t.like(await snapshotOf(store, bucket), { left: 1, sold: 0 })
 })
@@ -332,7 +332,7 @@ test('restore – applies what is missing once, with its message', async (t) => 
     { userId: 'ann', quantity: 1, orderNumber: second.orderNumber },
   ])
   t.deepEqual(await buy(store, bucket, press('bob', 1, 'key-1')), [
-    { outcome: 'replayed', orderNumber: lost.orderNumber },
+    { outcome: 'replayed', orderNumber: lost.orderNumber, quantity: 2 },
   ])
 })
 

@@ -36,7 +36,7 @@ export type Purchase = {
 export type PurchaseVerdict =
   | { outcome: 'accepted'; orderNumber: OrderNumber }
   /** Same idempotency key as an earlier accepted purchase of this buyer: the same answer again. */
-  | { outcome: 'replayed'; orderNumber: OrderNumber }
+  | { outcome: 'replayed'; orderNumber: OrderNumber; quantity: number }
   /** The buyer has used up the per-user limit; `orderNumber` is the newest live order. */
   | { outcome: 'duplicate'; orderNumber: OrderNumber }
   /** Wants more than the per-user limit leaves (`remaining` ≥ 1). */
