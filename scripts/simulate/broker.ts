@@ -83,7 +83,8 @@ export function createBroker({
       for (const subscriber of subscribers) {
         if (!subscriber.types.includes(event.type)) continue
         open++
-        const limited = random.chance(faults().deadLetters)
+        // A payment in the dead letter is work for people; everything else must heal by itself.
+        const limited = !event.type.includes('payment') && random.chance(faults().deadLetters)
         scheduler.later(`deliver ${event.type} to ${subscriber.name}`, random.below(faults().delayMs + 1), () =>
           deliver(subscriber, event, 1, limited),
         )

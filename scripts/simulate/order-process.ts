@@ -14,8 +14,8 @@ export type OrderProcess = {
   cancel(request: { userId: string; orderNumber: string }): Promise<void>
 }
 
-const cancelEveryMs = 1_500
-const relayEveryMs = 400
+const cancelEveryMs = 2_000
+const relayEveryMs = 1_500
 
 export function startOrderProcess(world: World, actor: Actor): OrderProcess {
   const { scheduler, database, sale, plant } = world
@@ -76,7 +76,9 @@ export function startOrderProcess(world: World, actor: Actor): OrderProcess {
   return {
     handle: async (event) => {
       if (event.type === purchaseAccepted.type) {
-        const outcomes = await commits.submit(event.data as PurchaseBatch)
+        const stored = commits.submit(event.data as PurchaseBatch)
+        scheduler.awaitsImmediate()
+        const outcomes = await stored
         if (outcomes.some(({ outcome }) => outcome === 'not-yet')) throw new Error('not yet')
       } else if (event.type === paymentSucceeded.type) {
         await payOrder(event.data as ReceivedPayment, { store, now: scheduler.now, unknownOrderGraceMs: 600_000 })

@@ -175,8 +175,7 @@ export function createSimulatedDatabase(options: {
               tx.written.allocations.set(activityKey(wanted), { ...allocation, sold: allocation.sold + wanted.units })
             }
             for (const order of group.orders) {
-              // As the statements of store.ts: only a duplicate order stops it.
-              if (visible(tx, 'orders', order.orderNumber)) return false
+              if (visible(tx, 'orders', order.orderNumber) || visible(tx, 'rejections', order.orderNumber)) return false
               insertOrder(order)
             }
             for (const order of group.orders) {
@@ -192,6 +191,10 @@ export function createSimulatedDatabase(options: {
         statement('lock allocations', allocationLocks(activities), () =>
           activities.flatMap((activity) => visible(tx, 'allocations', activityKey(activity)) ?? []),
         ),
+      holdUnknown: (activity) =>
+        statement('hold unknown', allocationLocks([activity]), () => {
+          if (visible(tx, 'allocations', activityKey(activity))) throw new DuplicateRow('the allocation exists')
+        }),
       findKnown: (_tenantId, orderNumbers) =>
         statement('find known', [], () => {
           const known = new Map<string, KnownPurchase>()

@@ -173,6 +173,15 @@ export const plants = {
       findKnown: () => Promise.resolve(new Map()),
     })),
   },
+  'rejection-forgotten': {
+    ...noPlant,
+    summary: 'a purchase that was rejected becomes an order when its message comes again',
+    orderStore: inTransaction((tx) => ({
+      findKnown: async (tenantId, numbers) =>
+        new Map([...(await tx.findKnown(tenantId, numbers))].filter(([, known]) => known.rejectedFor === undefined)),
+      insertRejections: (rejections) => tx.insertRejections(rejections).catch(() => {}),
+    })),
+  },
   'allocation-not-checked': {
     ...noPlant,
     summary: 'order stores whatever was accepted',

@@ -20,7 +20,7 @@ export type ScheduleResult = {
 }
 
 /** Faults happen in this time; then everything must come to rest within the other. */
-const troubledMs = 14_000
+const troubledMs = 9_000
 const restWithinMs = 400_000
 const maximumSteps = 60_000
 

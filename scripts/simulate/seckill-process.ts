@@ -12,7 +12,7 @@ import type { Actor, Respond } from './scheduler.ts'
 import type { World } from './world.ts'
 
 const graceMs = 3_000
-const pollMs = 1_500
+const pollMs = 2_500
 const claimIdleMs = 5_000
 
 export type Press = { userId: string; quantity: number; idempotencyKey: string | undefined }

@@ -50,7 +50,7 @@ export function randomSettings(random: Random): Settings {
     buyers: random.between(2, 6),
     seckillProcesses: random.chance(0.5) ? 1 : 2,
     orderProcesses: random.chance(0.6) ? 1 : 2,
-    paymentTimeoutSeconds: random.between(3, 8),
+    paymentTimeoutSeconds: random.between(2, 5),
     presses: random.between(1, 3),
     keys: random.pick([0, 0.5, 1]),
     pays: random.pick([0, 0.5, 0.9]),

@@ -116,7 +116,7 @@ export function createWorld(options: {
       scheduler,
       redis,
       fault: redisFault,
-      scriptName: (sha) => nameOfSha.get(sha) ?? 'script',
+      scriptName: trace && ((sha) => nameOfSha.get(sha) ?? 'script'),
       applied: (name, parameters) => {
         if (name === 'evalsha') {
           const script = nameOfSha.get(String(parameters[0])) ?? 'script'

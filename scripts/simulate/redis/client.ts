@@ -13,15 +13,15 @@ export function createRedisClient(options: {
   fault: () => Fault
   /** Called after each command that was applied. */
   applied: RedisObserver
-  /** Name of a script by its hash, for the trace. */
-  scriptName: (sha: string) => string
+  /** Name of a script by its hash; undefined: steps need no names. */
+  scriptName: ((sha: string) => string) | undefined
 }): Redis {
   const { actor, scheduler, redis, fault, applied, scriptName } = options
   const connection: Connection = { busy: false, queue: [] }
   const send = (name: string, parameters: readonly Argument[]): Promise<RedisReply> =>
     scheduler.call(
       actor,
-      describe(name, parameters, scriptName),
+      scriptName ? describe(name, parameters, scriptName) : 'redis',
       () => {
         try {
           return redis.command(scheduler.now(), name, parameters)
