@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import test from 'ava'
+import { LuaFactory } from 'wasmoon'
 import { generate, readScripts } from './generate.ts'
 
 const scripts = await readScripts()
@@ -37,6 +38,16 @@ for (const script of scripts) {
     t.is(listed('-- ARGV'), script.numberOfArguments)
     t.true(header.some((line) => line.startsWith('-- Returns ')))
     t.true(header.some((line) => line.startsWith('-- Complexity: ')))
+  })
+
+  test(`${script.name}.lua – compiles under Lua 5.4, too`, async (t) => {
+    const lua = await new LuaFactory().createEngine()
+    try {
+      lua.global.set('code', script.code)
+      t.is(await lua.doString('local compiled, message = load(code); return message or "compiled"'), 'compiled')
+    } finally {
+      lua.global.close()
+    }
   })
 
   test(`${script.name}.lua – is written in what Lua 5.1 and 5.4 have in common`, (t) => {
