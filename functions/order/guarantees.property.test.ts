@@ -4,7 +4,7 @@
  * happened. The same operations over memory (many runs, crashes at every step) and over the real database (fewer runs).
  */
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import type { AcceptedPurchase } from '@stampede/eventing/catalogue/events.ts'
 import { cancelOverdue, cancelOwnOrder } from './cancel-order.ts'

@@ -45,7 +45,9 @@ async function storedOrder(quantity = 1, changes: Parameters<typeof openSale>[1]
     return { state: row?.['state'], sold: (await db.allocation(sale))['sold'], version: row?.['version'] }
   }
   const verbs = async () =>
-    (await db.events(sale)).map(({ verb, data }) => (data['reason'] ? `${verb}: ${String(data['reason'])}` : verb))
+    (await db.events(sale)).map(({ verb, data }) =>
+      typeof data['reason'] === 'string' ? `${verb}: ${data['reason']}` : verb,
+    )
   return { sale, purchase, payment, state, verbs }
 }
 
