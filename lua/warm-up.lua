@@ -32,8 +32,8 @@ if redis.call('EXISTS', sale_key) == 1 then
 end
 
 -- A sale that is made again must not look to a process like the one whose purchases it still remembers: another number of
--- recoveries than it knows makes it restore them.
-local recoveries = state == 'rebuilding' and redis_clock() or 0
+-- recoveries than it knows makes it restore them. Nor may its transfers get numbers that other buckets have seen.
+local beginning = state == 'rebuilding' and redis_clock() or 0
 
 redis.call(
   'HSET', sale_key,
@@ -48,9 +48,9 @@ redis.call(
   'confirmed', '0',
   'received', '0',
   'sent', '0',
-  'transfers', '0',
+  'transfers', string.format('%d', beginning),
   'version', '0',
-  'recoveries', string.format('%d', recoveries),
+  'recoveries', string.format('%d', beginning),
   'run', redis_process()
 )
 return 1

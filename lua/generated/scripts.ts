@@ -654,7 +654,7 @@ export const warmUp: Script = {
   name: 'warm-up',
   numberOfKeys: 1,
   numberOfArguments: 7,
-  sha1: '5ca2b5f3e0e8b1fc119c8c6d69f59175d0345bff',
+  sha1: '1b87f385aa17e4c30febe4eb9c9eef3631355c19',
   code: `local function redis_process()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 end
@@ -673,7 +673,7 @@ local state = ARGV[7]
 if redis.call('EXISTS', sale_key) == 1 then
   return 0
 end
-local recoveries = state == 'rebuilding' and redis_clock() or 0
+local beginning = state == 'rebuilding' and redis_clock() or 0
 redis.call(
   'HSET', sale_key,
   'state', state,
@@ -687,9 +687,9 @@ redis.call(
   'confirmed', '0',
   'received', '0',
   'sent', '0',
-  'transfers', '0',
+  'transfers', string.format('%d', beginning),
   'version', '0',
-  'recoveries', string.format('%d', recoveries),
+  'recoveries', string.format('%d', beginning),
   'run', redis_process()
 )
 return 1`,

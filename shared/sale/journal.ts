@@ -20,7 +20,7 @@ export type JournalOptions = {
 type Order = { userId: string; orderNumber: string }
 type Batch =
   | { atMs: number; kind: 'purchase'; items: readonly Purchase[] }
-  | { atMs: number; kind: 'release'; items: readonly Order[] }
+  | { atMs: number; kind: 'release' | 'confirmation'; items: readonly Order[] }
 
 type BucketJournal = {
   batches: Batch[]
@@ -35,12 +35,16 @@ export type Journal = {
   purchased(bucket: BucketRef, purchases: readonly Purchase[], result: PurchaseBatchResult): void
   /** After each successful release call. */
   released(bucket: BucketRef, orders: readonly Order[]): void
+  /** After each successful confirm call, also for purchases that Redis did not know: it may learn of them again. */
+  confirmed(bucket: BucketRef, orders: readonly Order[]): void
   /** After a snapshot: a process without purchases notices a recovery by it. */
   observed(bucket: BucketRef, snapshot: Pick<BucketSnapshot, 'whole' | 'recoveries'>): void
   /** True from the moment when Redis was seen to have restarted until `replayed`. Nothing is forgotten meanwhile. */
   mustReplay(bucket: BucketRef): boolean
-  /** Everything that Redis may have lost, oldest first. */
+  /** The purchases and releases that Redis may have lost, oldest first. */
   operations(bucket: BucketRef): SaleOperation[]
+  /** The confirmations that Redis may have lost. */
+  confirmations(bucket: BucketRef): Order[]
   /** Everything was restored, in a Redis that had been recovered `recoveries` times by then: it may be lost again from now on. */
   replayed(bucket: BucketRef, recoveries: number): void
   /** The sale is settled. */
@@ -110,9 +114,14 @@ export function createJournal(options: JournalOptions = {}): Journal {
       if (result.recoveries !== undefined) sawRecoveries(journal, result.recoveries)
     },
 
+    // Neither prunes: both work in a Redis that has not been recovered, too, so they do not prove that nothing was lost.
     released: (bucket, orders) => {
-      // Never prunes: a release works in a Redis that has not been recovered, too, so it does not prove that nothing was lost.
       if (orders.length > 0) append(keyOf(bucket), journalOf(bucket), { atMs: now(), kind: 'release', items: orders })
+    },
+
+    confirmed: (bucket, orders) => {
+      if (orders.length > 0)
+        append(keyOf(bucket), journalOf(bucket), { atMs: now(), kind: 'confirmation', items: orders })
     },
 
     observed: (bucket, { whole, recoveries }) => {
@@ -125,6 +134,11 @@ export function createJournal(options: JournalOptions = {}): Journal {
     mustReplay: (bucket) => buckets.get(keyOf(bucket))?.mustReplay ?? false,
 
     operations: (bucket) => (buckets.get(keyOf(bucket))?.batches ?? []).flatMap(operationsOf),
+
+    confirmations: (bucket) =>
+      (buckets.get(keyOf(bucket))?.batches ?? []).flatMap((batch) =>
+        batch.kind === 'confirmation' ? batch.items : [],
+      ),
 
     replayed: (bucket, recoveries) => {
       const journal = journalOf(bucket)
@@ -169,6 +183,7 @@ function promisedBy(purchases: readonly Purchase[], { verdicts }: PurchaseBatchR
 }
 
 function operationsOf(batch: Batch): SaleOperation[] {
+  if (batch.kind === 'confirmation') return []
   if (batch.kind === 'release') {
     return batch.items.map(({ userId, orderNumber }) => ({ kind: 'release', userId, orderNumber }))
   }

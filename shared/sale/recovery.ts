@@ -6,7 +6,7 @@
 import type { Journal } from './journal.ts'
 import type { BucketRef, SaleStore } from './types.ts'
 
-export type RecoveryStore = Pick<SaleStore, 'restore' | 'recover' | 'snapshot'>
+export type RecoveryStore = Pick<SaleStore, 'restore' | 'recover' | 'snapshot' | 'confirm'>
 
 export type RecoveryRound = {
   /** Operations that Redis had lost. */
@@ -37,6 +37,9 @@ export async function recoverBucket(
   // Any other number: Redis restarted again and was recovered while this round ran; what was restored may be lost again.
   const expected = before.recoveries + (before.whole ? 0 : 1)
   if (!after?.whole || after.recoveries !== expected) return { restored, whole: false }
+  // Only now do all processes have restored their purchases, also those whose orders this process confirmed.
+  const confirmations = journal.confirmations(bucket)
+  if (confirmations.length > 0) await store.confirm(bucket, confirmations)
   journal.replayed(bucket, after.recoveries)
   return { restored, whole: true }
 }

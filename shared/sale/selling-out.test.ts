@@ -145,6 +145,18 @@ function dyingStore() {
   )
 }
 
+test('rebalance – a donor that was lost and made again does not use the numbers of its former transfers', async (t) => {
+  const sale = newSale({ stock: 20, buckets: 2 })
+  await store.warmUp(sale)
+  const [to, from] = [bucketRef(sale, 0), bucketRef(sale, 1)]
+  t.is(await store.rebalance(to, 2, 2), 5)
+  await redis.del(Object.values(bucketKeys(from)))
+  t.is(await store.warmUp(sale, { state: 'rebuilding' }), 'created')
+  t.is(await store.rebalance(to, 2, 2), 5)
+  t.like(await snapshotOf(store, to), { left: 20, received: 10 })
+  await store.expire(sale, 0)
+})
+
 test('finish transfers – a transfer that a dead process left half done is added once', async (t) => {
   const sale = newSale({ stock: 10, buckets: 2 })
   await store.warmUp(sale)
