@@ -216,14 +216,33 @@ test('event – more at a time than the limit are to be sent again; requests hav
 
 test('schedule – a ping runs the task, and not a second time beside itself', async (t) => {
   const { url, one, two } = await started(t)
-  const answers = await Promise.all([1, 2, 3].map(async () => send(url, ping({ function: 'probe', task: 'tick' }))))
-  t.deepEqual(
-    answers.map(({ status }) => status),
-    [204, 204, 204],
-  )
-  t.true(one.ticks >= 1 && one.ticks < 3, `${one.ticks} runs`)
-  const before = one.ticks
-  t.is((await send(url, { ...ping({ function: 'probe', task: 'tick' }), path: '/events/probe' })).status, 204)
-  t.is(one.ticks, before + 1)
+  const tick = ping({ function: 'probe', task: 'tick' })
+  const gate = Promise.withResolvers<void>()
+  const begun: string[] = []
+  one.onTick = async () => {
+    begun.push('tick')
+    await gate.promise
+  }
+  const first = send(url, tick)
+  while (begun.length === 0) await sleep(5)
+  t.is((await send(url, tick)).status, 204, 'this round is skipped')
+  t.deepEqual([begun.length, one.ticks], [1, 0])
+  gate.resolve()
+  t.is((await first).status, 204)
+  t.is(one.ticks, 1)
+  t.is((await send(url, { ...tick, path: '/events/probe' })).status, 204)
+  t.is(one.ticks, 2)
   t.is(two.ticks, 0)
+})
+
+test('schedule – a task that fails is to be started again, and can be', async (t) => {
+  const { url, one } = await started(t)
+  const tick = ping({ function: 'probe', task: 'tick' })
+  one.onTick = async () => {
+    throw new Error('not now')
+  }
+  t.is((await send(url, tick)).status, 503)
+  one.onTick = async () => {}
+  t.is((await send(url, tick)).status, 204)
+  t.is(one.ticks, 1)
 })

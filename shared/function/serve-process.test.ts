@@ -45,11 +45,11 @@ async function started(t: ExecutionContext, extra: Record<string, string | undef
 }
 
 test('SIGTERM – a slow request is answered whole, the function is stopped once, and the process ends with 0', async (t) => {
-  const { url, running, exited, said } = await started(t, { DRAIN_DELAY_MS: '300' })
+  const { url, running, exited, said } = await started(t, { DRAIN_DELAY_MS: '2500' })
   // One that has sent nothing yet must not hold up the end.
   connect(Number(new URL(url).port), '127.0.0.1').on('error', () => {})
   const slow = Array.from({ length: 20 }, async () =>
-    fetch(`${url}/probe/slow?ms=900`).then(async (response) => [response.status, await response.json()]),
+    fetch(`${url}/probe/slow?ms=4000`).then(async (response) => [response.status, await response.json()]),
   )
   const stream = fetch(`${url}/probe/stream`).then(async (response) => response.text())
   await inFlight(url, 21)
@@ -60,7 +60,7 @@ test('SIGTERM – a slow request is answered whole, the function is stopped once
   t.is(readiness, 503)
   const late = await fetch(`${url}/probe/items/x1`)
   t.deepEqual([late.status, late.headers.get('connection')], [200, 'close'])
-  for (const answer of await Promise.all(slow)) t.deepEqual(answer, [200, { slept: 900 }])
+  for (const answer of await Promise.all(slow)) t.deepEqual(answer, [200, { slept: 4_000 }])
   t.is(await stream, 'data: first\n\ndata: last\n\n')
   t.deepEqual(await exited, { code: 0, signal: null })
   t.is(said.out.match(/stopped 1/g)?.length, 1)
@@ -69,7 +69,7 @@ test('SIGTERM – a slow request is answered whole, the function is stopped once
 
 test('SIGTERM – what does not end within its time is given up', async (t) => {
   const { url, running, exited, said } = await started(t, { DRAIN_DELAY_MS: '0', DRAIN_TIMEOUT_MS: '300' })
-  const endless = fetch(`${url}/probe/slow?ms=20000`)
+  const endless = fetch(`${url}/probe/slow?ms=60000`)
   const cut = t.throwsAsync(endless)
   await inFlight(url, 1)
   running.kill('SIGTERM')
@@ -80,8 +80,8 @@ test('SIGTERM – what does not end within its time is given up', async (t) => {
 })
 
 test('signals – a second one ends the process at once', async (t) => {
-  const { url, running, exited } = await started(t)
-  const cut = t.throwsAsync(fetch(`${url}/probe/slow?ms=20000`))
+  const { url, running, exited } = await started(t, { DRAIN_DELAY_MS: '60000' })
+  const cut = t.throwsAsync(fetch(`${url}/probe/slow?ms=60000`))
   await inFlight(url, 1)
   running.kill('SIGINT')
   let readiness = 200
@@ -123,11 +123,13 @@ test('address – a start on a port that is taken says so and ends with 1', asyn
 })
 
 test('stop – ends connections that wait, twice is once, and streams end when draining begins', async (t) => {
+  t.timeout(60_000)
   const { definition, state } = createProbe()
   const { url, stop } = await serve([definition], {
     port: 0,
     host: '127.0.0.1',
-    environment: { ...identity.environment, LOG_LEVEL: 'silent' },
+    // Longer than this test may take: nothing may wait for the end of the time for draining.
+    environment: { ...identity.environment, LOG_LEVEL: 'silent', DRAIN_TIMEOUT_MS: '600000' },
   })
   const stream = await fetch(`${url}/probe/stream`)
   t.false(state.draining.aborted)

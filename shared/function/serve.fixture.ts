@@ -15,6 +15,8 @@ export type ProbeState = {
   draining: AbortSignal
   /** What the handler of `order.paid` does next; default nothing. */
   onPaid: () => Promise<void>
+  /** The same for the task `tick`. */
+  onTick: () => Promise<void>
   ready: () => Promise<void>
   sawAbort: boolean
   /** Requests of `/held` that wait, and what lets them go. */
@@ -33,6 +35,7 @@ export function createProbe(name = 'probe') {
     stopped: 0,
     draining: new AbortController().signal,
     onPaid: async () => {},
+    onTick: async () => {},
     ready: async () => {},
     sawAbort: false,
   }
@@ -89,8 +92,8 @@ export function createProbe(name = 'probe') {
         {
           auth: 'public',
           summary: 'Takes its time.',
-          query: z.object({ ms: z.coerce.number().max(20_000) }),
-          timeoutMs: 5_000,
+          query: z.object({ ms: z.coerce.number().max(60_000) }),
+          timeoutMs: 30_000,
         },
         async ({ query }) => {
           await sleep(query.ms)
@@ -171,7 +174,7 @@ export function createProbe(name = 'probe') {
     ],
     schedules: [
       every('tick', '* * * * *', async (own: ProbeState) => {
-        await sleep(30)
+        await own.onTick()
         own.ticks++
       }),
     ],
