@@ -35,6 +35,7 @@ const restartPauseMs = 1_000
 export class EventConsumer {
   readonly #options: EventConsumerOptions
   readonly #joined = Promise.withResolvers<void>()
+  readonly #running = Promise.withResolvers<void>()
   #consumer: Consumer | undefined
   #partitions = new Map<string, Partition>()
   /** Ends requests; only when stopping takes too long. */
@@ -112,6 +113,7 @@ export class EventConsumer {
       partitionsConsumedConcurrently: 64,
       eachBatch: (payload) => this.#onBatch(consumer, payload),
     })
+    this.#running.resolve()
     this.#commitTimer ??= setInterval(() => void this.#commit(), commitIntervalMs)
   }
 
@@ -178,6 +180,8 @@ export class EventConsumer {
       // Only once: after a later join the group has offsets of its own.
       if (mine.length > 0 && !this.#startIsFixed) {
         for (const offset of mine) consumer.seek(offset)
+        // Before `run` has returned, kafkajs drops commits without a word.
+        await this.#running.promise
         await consumer.commitOffsets([...mine])
       }
       this.#startIsFixed = true
