@@ -1,0 +1,417 @@
+/** The function whole: events, clock, lease, storage, HTTP; real Redis and MySQL, the other functions as their contract. */
+import { randomBytes } from 'node:crypto'
+import test from 'ava'
+import mysql, { type RowDataPacket } from 'mysql2/promise'
+import {
+  activityCancelled,
+  activitySettled,
+  inventoryAllocated,
+  type SaleTerms,
+} from '@stampede/eventing/catalogue/events.ts'
+import { serve } from '@stampede/shared/function/serve.ts'
+import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
+import { connectRedis } from '@stampede/shared/redis/connect.ts'
+import { createLock } from '@stampede/shared/redis/lock.ts'
+import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
+import { bucketKeys } from '@stampede/shared/sale/keys.ts'
+import { deliver, ping, startEventSink } from '@stampede/shared/testing/events.ts'
+import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
+import { freshDatabase, serviceAddresses } from '@stampede/shared/testing/services.ts'
+import { startStubService, type StubAnswer } from '@stampede/shared/testing/stub-service.ts'
+import { connectDatabase } from '@stampede/shared/database/connect.ts'
+import { beginRun, finishRun } from './store.ts'
+import { reconciliationFunction } from './index.ts'
+
+type Order = { orderNumber: string; userId: string; quantity: number; state: string }
+const completedType = 'io.stampede.reconciliation.completed.v1'
+
+async function startStage() {
+  const identity = await createTestIdentity()
+  const database = await freshDatabase()
+  const sink = await startEventSink()
+  const orders = new Map<string, Order[]>()
+  const rejections = new Map<string, string[]>()
+  const wanted = new Map<string, string>()
+  const warmUps = new Map<string, string | null>()
+  let orderDown = false
+  const others = await startStubService(({ path, body }): StubAnswer => {
+    const [, , , resource, activityId = ''] = path.split('/')
+    const known = orders.get(activityId) ?? []
+    if (orderDown && resource?.startsWith('order-')) return { status: 503, body: { code: 'overloaded', status: 503 } }
+    switch (resource) {
+      case 'order-totals': {
+        const states: Record<string, { orders: number; units: number }> = {}
+        for (const { state, quantity } of known) {
+          const of = (states[state] ??= { orders: 0, units: 0 })
+          of.orders++
+          of.units += quantity
+        }
+        return { body: { activityId, allocated: 10, sold: 0, states, rejected: {} } }
+      }
+      case 'order-pages':
+        return { body: { orders: known, next: null } }
+      case 'order-lookups': {
+        const { orderNumbers: numbers } = body as { orderNumbers: string[] }
+        const rejected = (rejections.get(activityId) ?? []).filter((number) => numbers.includes(number))
+        return {
+          body: {
+            orders: known.filter((order) => numbers.includes(order.orderNumber)),
+            rejections: rejected.map((orderNumber) => ({
+              orderNumber,
+              userId: 'u',
+              quantity: 1,
+              reason: 'over-limit',
+            })),
+          },
+        }
+      }
+      case 'allocations':
+        return {
+          body: { state: 'allocated', quantity: 10, warmUpBegunAt: warmUps.get(activityId) ?? null, warmedAt: null },
+        }
+      case 'activity-states':
+        return { body: { state: wanted.get(activityId) ?? 'open', version: 1 } }
+      default:
+        return undefined
+    }
+  })
+  const { redisUrl } = serviceAddresses()
+  const start = () =>
+    serve([reconciliationFunction], {
+      port: 0,
+      host: '127.0.0.1',
+      environment: {
+        ...identity.environment,
+        DATABASE_URL: database.url,
+        REDIS_URL: redisUrl,
+        K_SINK: sink.url,
+        ORDER_URL: others.url,
+        INVENTORY_URL: others.url,
+        ACTIVITY_URL: others.url,
+        RECONCILIATION_SETTLE_MS: '20',
+        RECONCILIATION_FULL_EVERY: '2',
+        LOG_LEVEL: 'silent',
+      },
+    })
+  // Two pods.
+  const [one, other] = [await start(), await start()]
+  const redis = connectRedis(redisUrl)
+  const store = createSaleStore(redis)
+  const sql = await mysql.createConnection({ uri: database.url, timezone: 'Z' })
+  const pods = [one, other].map(({ url }) => ({ url, identity }))
+  const tenants = new Set<string>()
+  const oldNumber = orderNumbers(() => Date.now() - 120_000)
+  const youngNumber = orderNumbers()
+
+  const sale = async (overrides: Partial<SaleTerms> = {}) => {
+    const tenantId = `t-${randomBytes(6).toString('hex')}`
+    tenants.add(tenantId)
+    const terms: SaleTerms = {
+      tenantId,
+      activityId: `a-${randomBytes(6).toString('hex')}`,
+      name: 'Phones',
+      variantId: 'phone',
+      stock: 10,
+      perUserLimit: 1,
+      buckets: 1,
+      startsAt: new Date(Date.now() - 60_000).toISOString(),
+      endsAt: new Date(Date.now() + 3_600_000).toISOString(),
+      priceCents: 1,
+      currency: 'EUR',
+      paymentTimeoutSeconds: 900,
+      ...overrides,
+    }
+    const { activityId } = terms
+    const ref = { tenantId, activityId, bucket: 0 }
+    orders.set(activityId, [])
+    warmUps.set(activityId, new Date(Date.now() - 600_000).toISOString())
+    await store.warmUp({ ...terms, startsAtMs: Date.parse(terms.startsAt), endsAtMs: Date.parse(terms.endsAt) })
+    await deliver(pods[0]!, 'reconciliation', { definition: inventoryAllocated, subject: activityId, data: terms })
+    const token = await identity.token({ tenantId, userId: 'chief', roles: ['staff'] })
+    const call = async (method: string, path: string, body?: unknown, pod = 0) => {
+      const response = await fetch(`${pods[pod]!.url}${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${token}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+      // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers freely
+      return { status: response.status, body: (await response.json()) as Record<string, any> }
+    }
+    return {
+      terms,
+      ref,
+      call,
+      run: (pod = 0) => call('POST', '/api/v1/reconciliation-runs', { activityId }, pod),
+      runs: async () =>
+        (await call('GET', `/api/v1/reconciliation-runs?activityId=${activityId}`)).body['runs'] as Record<
+          string,
+          unknown
+        >[],
+      order: (userId: string, state = 'pending-payment', orderNumber = oldNumber()) => {
+        orders.get(activityId)!.push({ orderNumber, userId, quantity: 1, state })
+        return orderNumber
+      },
+      reject: (orderNumber: string) => rejections.set(activityId, [...(rejections.get(activityId) ?? []), orderNumber]),
+      buy: async (userId: string, orderNumber = oldNumber()) => {
+        await store.purchase(ref, [{ userId, quantity: 1, orderNumber }])
+        const entries = await store.readOutbox(ref, 'test', 10)
+        await store.acknowledgeOutbox(
+          ref,
+          entries.map((entry) => entry.id),
+        )
+        return orderNumber
+      },
+      lose: async () => {
+        for (const key of Object.values(bucketKeys(ref))) await redis.del(key)
+      },
+      told: () =>
+        sink.events
+          .filter((event) => event.type === completedType && event.data['activityId'] === activityId)
+          .map((event) => event.data),
+    }
+  }
+  return {
+    pods,
+    store,
+    redis,
+    sink,
+    sql,
+    database,
+    sale,
+    wanted,
+    warmUps,
+    youngNumber,
+    orderDown: (down: boolean) => {
+      orderDown = down
+    },
+    /** Until the outbox is empty everything that was to be said has been said. */
+    said: async () => {
+      for (;;) {
+        const [[row]] = await sql.query<RowDataPacket[]>('SELECT COUNT(*) AS waiting FROM reconciliation_outbox')
+        if (Number(row?.['waiting']) === 0) return
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    },
+    tick: (pod = 0) => ping(pods[pod]!, 'reconciliation', 'compare'),
+    stop: async () => {
+      await Promise.all([one.stop(), other.stop()])
+      for (const known of await store.listSales()) if (tenants.has(known.tenantId)) await store.expire(known, 1)
+      redis.disconnect()
+      await sql.end()
+      await others.stop()
+      await sink.stop()
+      await database.drop()
+    },
+  }
+}
+
+let stage: Awaited<ReturnType<typeof startStage>>
+test.before(async () => {
+  stage = await startStage()
+})
+test.after.always(() => stage?.stop())
+
+// One after the other: a tick goes over every sale, and one test takes order away.
+test.serial('run – repairs, stores the findings and tells them', async (t) => {
+  const sale = await stage.sale()
+  const missing = sale.order('u1')
+  const rejected = await sale.buy('u2')
+  sale.reject(rejected)
+  const unknown = await sale.buy('u3')
+  const { status, body } = await sale.run()
+  t.is(status, 200)
+  t.deepEqual(
+    (body['findings'] as { kind: string; repaired: number; orderNumbers: string[] }[]).map(
+      ({ kind, repaired, orderNumbers: numbers }) => [kind, repaired, numbers],
+    ),
+    [
+      ['ended-in-orders', 1, [rejected]],
+      ['not-in-orders', 1, [unknown]],
+      ['missing-in-redis', 1, [missing]],
+    ],
+  )
+  t.like(await stage.store.snapshot(sale.ref), { left: 8, sold: 2, confirmed: 1, outboxLength: 1 })
+  const shown = (await sale.call('GET', `/api/v1/reconciliation-runs/${body['runId']}`)).body
+  t.like(shown, { state: 'done', outcome: 'compared', repaired: 3, open: 0 })
+  t.is((shown['findings'] as unknown[]).length, 3)
+  await stage.sink.waitFor(completedType)
+  t.like(sale.told()[0], { repaired: 3, open: 0, runId: body['runId'] })
+
+  const metrics = await (await fetch(`${stage.pods[0]!.url}/metrics`)).text()
+  t.regex(
+    metrics,
+    /stampede_reconciliation_findings_total\{[^}]*kind="missing-in-redis"[^}]*repaired="yes"[^}]*\} [1-9]/,
+  )
+})
+
+test.serial(
+  'run – told when findings are open and when they are gone, silent while there is nothing to tell',
+  async (t) => {
+    const sale = await stage.sale()
+    const open = async () => {
+      await sale.run()
+      await stage.said()
+      return sale.told().map((data) => data['open'])
+    }
+    await sale.run()
+    await stage.redis.hincrby(bucketKeys(sale.ref).sale, 'left', -1)
+    await stage.sink.waitFor(completedType)
+    t.deepEqual(await open(), [0, 1])
+    await stage.redis.hincrby(bucketKeys(sale.ref).sale, 'left', 1)
+    t.deepEqual(await open(), [0, 1, 0])
+    t.deepEqual(await open(), [0, 1, 0])
+  },
+)
+
+test.serial('run – twice: the second finds nothing; resends are counted in MySQL', async (t) => {
+  const sale = await stage.sale()
+  const unknown = await sale.buy('u1')
+  await sale.run()
+  const { body } = await sale.run(1)
+  t.deepEqual(body['findings'], [], 'the message is on its way')
+  const [rows] = await stage.sql.query(
+    'SELECT order_number AS orderNumber, resends FROM reconciliation_resends WHERE tenant_id = ?',
+    [sale.terms.tenantId],
+  )
+  t.deepEqual(rows, [{ orderNumber: unknown, resends: 1 }] as never)
+})
+
+test.serial('clock – two pods at once: one run of each sale at a time, tokens grow', async (t) => {
+  const sale = await stage.sale()
+  await Promise.all([stage.tick(0), stage.tick(1), stage.tick(0), stage.tick(1)])
+  await stage.tick(0)
+  const runs = (await sale.runs()).toReversed()
+  t.true(runs.length >= 1)
+  t.true(runs.every((run) => run['state'] === 'done'))
+  for (const [index, run] of runs.entries()) {
+    const next = runs[index + 1]
+    if (!next) continue
+    t.true(Number(next['fencingToken']) > Number(run['fencingToken']))
+    t.true(String(run['finishedAt']) <= String(next['startedAt']), 'they do not overlap')
+  }
+})
+
+test.serial('lease – another runner holds it: staff is told, the clock goes on without', async (t) => {
+  const sale = await stage.sale()
+  const held = await createLock(stage.redis).acquire(`reconciliation:${sale.terms.tenantId}:${sale.terms.activityId}`)
+  t.is((await sale.run()).status, 409)
+  t.is(await stage.tick(), 204)
+  t.deepEqual(await sale.runs(), [])
+  await held!.release()
+  t.is((await sale.run()).status, 200)
+})
+
+test.serial('fencing – a runner that lost its lease can neither begin nor finish after a newer one', async (t) => {
+  const sale = await stage.sale()
+  const database = connectDatabase(stage.database.url)
+  t.teardown(() => database.close())
+  const at = new Date()
+  const nextId = orderNumbers()
+  const [older, newer] = [5, 9].map((fencingToken) => ({ runId: nextId(), fencingToken }))
+  const begin = (run: { runId: string; fencingToken: number }) =>
+    database.transaction((tx) => beginRun(tx, sale.terms, { ...run, at }))
+  const result = {
+    state: 'done',
+    outcome: 'compared',
+    buyers: 1,
+    orders: 1,
+    repaired: 0,
+    open: 0,
+    failure: null,
+    findings: [],
+  } as const
+  t.true(await begin(older!))
+  t.true(await begin(newer!))
+  t.false(await database.transaction((tx) => finishRun(tx, sale.terms, older!, result, at)))
+  t.true(await database.transaction((tx) => finishRun(tx, sale.terms, newer!, result, at)))
+  t.false(await begin({ runId: nextId(), fencingToken: 7 }))
+  t.deepEqual(
+    (await sale.runs()).map((run) => [run['fencingToken'], run['state']]),
+    [
+      [9, 'done'],
+      [5, 'failed'],
+    ],
+  )
+})
+
+test.serial('clock – order does not answer: the run fails, nothing is repaired, the next one works', async (t) => {
+  const sale = await stage.sale()
+  const orderNumber = await sale.buy('u1')
+  stage.orderDown(true)
+  t.is(await stage.tick(), 204)
+  stage.orderDown(false)
+  t.like((await sale.runs())[0], { state: 'failed' })
+  t.like(await stage.store.snapshot(sale.ref), { left: 9, outboxLength: 0 })
+  sale.order('u1', 'paid', orderNumber)
+  await stage.tick()
+  t.like((await sale.runs())[0], { state: 'done', repaired: 1 })
+})
+
+test.serial('clock – Redis lost a running sale: rebuilt, buyers of before keep their place', async (t) => {
+  const sale = await stage.sale()
+  const orderNumber = await sale.buy('u1')
+  sale.order('u1', 'paid', orderNumber)
+  await sale.lose()
+  await stage.tick()
+  t.like((await sale.runs())[0], { outcome: 'rebuilt' })
+  t.like(await stage.store.snapshot(sale.ref), { state: 'open', left: 9, sold: 1, confirmed: 1 })
+  const { verdicts } = await stage.store.purchase(sale.ref, [
+    { userId: 'u1', quantity: 1, orderNumber: stage.youngNumber() },
+  ])
+  t.is(verdicts[0]?.outcome, 'duplicate')
+})
+
+test.serial('clock – Redis lost a sale that never was warmed up, just was, or has not begun: left alone', async (t) => {
+  const never = await stage.sale()
+  stage.warmUps.set(never.terms.activityId, null)
+  const justNow = await stage.sale()
+  stage.warmUps.set(justNow.terms.activityId, new Date().toISOString())
+  const later = await stage.sale({ startsAt: new Date(Date.now() + 600_000).toISOString() })
+  for (const sale of [never, justNow, later]) {
+    await sale.lose()
+    t.like((await sale.run()).body, { outcome: 'not-in-redis' })
+    t.is(await stage.store.snapshot(sale.ref), undefined)
+  }
+})
+
+for (const definition of [activitySettled, activityCancelled]) {
+  test.serial(
+    `${definition.type} – the sale is looked after no more; also before its allocation, and twice`,
+    async (t) => {
+      const sale = await stage.sale()
+      await sale.run()
+      const { tenantId, activityId, variantId } = sale.terms
+      const at = new Date().toISOString()
+      const event = {
+        definition,
+        subject: activityId,
+        data: { tenantId, activityId, variantId, allocated: 10, sold: 0, unsold: 10, at } as never,
+      }
+      t.is(await deliver(stage.pods[0]!, 'reconciliation', event), 204)
+      t.is(await deliver(stage.pods[1]!, 'reconciliation', event), 204)
+      // The allocation comes late.
+      await deliver(stage.pods[0]!, 'reconciliation', {
+        definition: inventoryAllocated,
+        subject: activityId,
+        data: sale.terms,
+      })
+      t.is((await sale.run()).status, 404)
+      await stage.tick()
+      t.is((await sale.runs()).length, 1)
+    },
+  )
+}
+
+test.serial('tenants – runs of another are neither seen nor started', async (t) => {
+  const [one, other] = [await stage.sale(), await stage.sale()]
+  const { runId } = (await one.run()).body
+  t.is((await other.call('GET', `/api/v1/reconciliation-runs/${runId}`)).status, 404)
+  t.deepEqual(
+    (await other.call('GET', `/api/v1/reconciliation-runs?activityId=${one.terms.activityId}`)).body['runs'],
+    [],
+  )
+  t.is((await other.call('POST', '/api/v1/reconciliation-runs', { activityId: one.terms.activityId })).status, 404)
+})
