@@ -6,6 +6,8 @@ import { connectRedis } from './connect.ts'
 import { createLock } from './lock.ts'
 
 const redis = connectRedis(serviceAddresses().redisUrl)
+// Short leases are for calls on an open connection.
+test.before(() => redis.ping().then(() => undefined))
 test.after.always(() => redis.disconnect())
 const newName = () => `test-${randomBytes(8).toString('hex')}`
 const pause = (durationMs: number) => new Promise<void>((resolve) => setTimeout(resolve, durationMs))
@@ -48,9 +50,9 @@ test('lock – waits for its turn; N parallel callers never overlap', async (t) 
 test('lock – renews itself: it is held for longer than its lease', async (t) => {
   const name = newName()
   cleanUp(t, name)
-  const lock = createLock(redis, { leaseMs: 1_000 })
+  const lock = createLock(redis, { leaseMs: 3_000, callTimeoutMs: 2_000 })
   const held = await lock.acquire(name)
-  await pause(2_500)
+  await pause(5_000)
   t.false(held!.lost.aborted)
   t.is(await lock.acquire(name), undefined)
   t.true(await held!.release())
@@ -59,7 +61,7 @@ test('lock – renews itself: it is held for longer than its lease', async (t) =
 test('lock – a holder that finds another in its place is told, and its release leaves the other alone', async (t) => {
   const name = newName()
   cleanUp(t, name)
-  const lock = createLock(redis, { leaseMs: 1_000 })
+  const lock = createLock(redis, { leaseMs: 3_000, callTimeoutMs: 2_000 })
   const held = await lock.acquire(name)
   await redis.set(`lock:{${name}}`, 'another')
   await once(held!.lost, 'abort')
@@ -92,15 +94,17 @@ test('lock – stops waiting when told to, and refuses names and leases that mak
 
 test('lock – is lost at the end of its lease when Redis does not answer', async (t) => {
   const server = await startRedis()
-  const own = connectRedis(server.url, { commandTimeoutMs: 200 })
+  const own = connectRedis(server.url, { commandTimeoutMs: 500 })
   t.teardown(async () => {
     own.disconnect()
     await server.stop()
   })
-  const held = await createLock(own, { leaseMs: 1_000 }).acquire('a')
+  const held = await createLock(own, { leaseMs: 4_000, callTimeoutMs: 3_000 }).acquire('a')
   await server.kill('SIGKILL')
   await once(held!.lost, 'abort')
-  await t.throwsAsync(createLock(own, { leaseMs: 1_000 }).acquire('b'), { instanceOf: AggregateError })
+  await t.throwsAsync(createLock(own, { leaseMs: 4_000, callTimeoutMs: 3_000 }).acquire('b'), {
+    instanceOf: AggregateError,
+  })
 })
 
 test('redlock – a majority of three decides, with one node down, and tokens grow over changing majorities', async (t) => {
@@ -110,7 +114,7 @@ test('redlock – a majority of three decides, with one node down, and tokens gr
     for (const node of nodes) node.disconnect()
     await Promise.all(servers.map((server) => server.stop()))
   })
-  const lock = createLock(nodes, { leaseMs: 2_000 })
+  const lock = createLock(nodes, { leaseMs: 4_000, callTimeoutMs: 1_500 })
   // The counters differ, as after nodes that were away.
   await nodes[0]!.set('lock:{a}:fence', '41')
   const first = await lock.acquire('a')
