@@ -212,6 +212,27 @@ test('settling – two processes reject the same purchase of an unknown activity
   t.is((await db.events(batch)).length, 1)
 })
 
+test('settling – an activity that becomes known while a purchase of it is rejected: never both order and rejection', async (t) => {
+  const sale = saleOf()
+  const batch = batchOf(sale, purchaseOf('ann', 1, oldOrderNumber(700_000)))
+  let other: Promise<PurchaseOutcome[][]> | undefined
+  const rejecting = {
+    ...db.store,
+    transaction: <T>(work: Parameters<typeof db.store.transaction<T>>[0]) =>
+      db.store.transaction(async (tx) => {
+        const result = await work(tx)
+        // Decided and not committed: now the terms arrive, and the message comes again at another process.
+        other ??= openSale(db.store, sale).then(() => settlePurchases([batch], fresh()))
+        await Promise.race([other, new Promise((resolve) => setTimeout(resolve, 1_000))])
+        return result
+      }),
+  }
+  const first = await settlePurchases([batch], settleEffects(rejecting))
+  const outcomes = [first, await other].flat(2).map((outcome) => outcome?.outcome)
+  t.deepEqual(outcomes, ['rejected', 'already-rejected'])
+  t.is((await db.orders(sale)).length, 0)
+})
+
 test('settling – a purchase accepted before the close becomes an order; later ones only when the policy says so', async (t) => {
   const sale = await openSale(db.store)
   const closedAtMs = Date.now()
