@@ -64,7 +64,14 @@ export const activitySettled = defineEvent({
   source: '/functions/activity',
   summary: 'All orders of a closed activity are final; unsold stock goes back to the variant.',
   subject: 'activity id',
-  data: z.object({ ...ofActivity, variantId: identifier, allocated: z.int(), sold: z.int(), unsold: z.int(), at: instant }),
+  data: z.object({
+    ...ofActivity,
+    variantId: identifier,
+    allocated: z.int(),
+    sold: z.int(),
+    unsold: z.int(),
+    at: instant,
+  }),
   partitionKey: activityKey,
 })
 
@@ -135,7 +142,12 @@ export const orderCreated = defineEvent({
   partitionKey: activityKey,
 })
 
-export const orderRejectionReasons = ['allocation-exhausted', 'over-limit', 'activity-unknown', 'activity-closed'] as const
+export const orderRejectionReasons = [
+  'allocation-exhausted',
+  'over-limit',
+  'activity-unknown',
+  'activity-closed',
+] as const
 export const orderRejected = defineEvent({
   type: 'io.stampede.order.rejected.v1',
   source: '/functions/order',

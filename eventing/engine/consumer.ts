@@ -196,7 +196,8 @@ export class EventConsumer {
     }
   }
 
-  async #onBatch(consumer: Consumer, { batch, heartbeat }: EachBatchPayload): Promise<void> {
+  async #onBatch(consumer: Consumer, payload: EachBatchPayload): Promise<void> {
+    const { batch } = payload
     const { topic, partition } = batch
     const state = this.#partitions.get(`${topic}/${partition}`)
     if (!state || this.#stopping) return
@@ -217,7 +218,7 @@ export class EventConsumer {
       consumer.pause([{ topic, partitions: [partition] }])
       state.lanes.onceBelow(Math.floor(maximumHeld / 2), () => consumer.resume([{ topic, partitions: [partition] }]))
     }
-    await heartbeat()
+    await payload.heartbeat()
   }
 
   #read(topic: string, partition: number, record: KafkaMessage): EventMessage | undefined {
@@ -260,16 +261,20 @@ export class EventConsumer {
   }
 
   #restartLater(broken: Consumer): void {
-    setTimeout(async () => {
-      await broken.disconnect().catch(() => {})
-      if (this.#stopping) return
-      await this.start().catch((error: unknown) => {
-        this.#options.log.error(
-          { consumer: this.name, error: (error as Error).message },
-          'consumer could not be started',
-        )
-        if (this.#consumer) this.#restartLater(this.#consumer)
-      })
-    }, restartPauseMs)
+    setTimeout(() => void this.#restart(broken), restartPauseMs)
+  }
+
+  async #restart(broken: Consumer): Promise<void> {
+    await broken.disconnect().catch(() => {})
+    if (this.#stopping) return
+    try {
+      await this.start()
+    } catch (error) {
+      this.#options.log.error(
+        { consumer: this.name, error: (error as Error).message },
+        'consumer could not be started, will repeat',
+      )
+      this.#restartLater(this.#consumer ?? broken)
+    }
   }
 }

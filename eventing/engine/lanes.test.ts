@@ -1,5 +1,5 @@
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { Lanes } from './lanes.ts'
 
 type Job = { key: string; number: number; resolve: (settled: boolean) => void }

@@ -53,18 +53,20 @@ export function checkManifests(raw: readonly RawManifest[]): {
   const problems: string[] = []
   for (const { origin, value } of raw) {
     const { kind, metadata } = (value ?? {}) as { kind?: unknown; metadata?: { name?: unknown; namespace?: unknown } }
-    const label = `${origin}: ${String(kind ?? '(no kind)')} ${String(metadata?.name ?? '(no name)')}`
+    const label = `${origin}: ${textOf(kind, '(no kind)')} ${textOf(metadata?.name, '(no name)')}`
     if (typeof kind !== 'string' || !Object.hasOwn(manifestSchemas, kind)) {
       problems.push(`${label}: the engine does not know this kind; it runs ${Object.keys(manifestSchemas).join(', ')}`)
       continue
     }
-    declared.add(manifestKey(kind, String(metadata?.namespace ?? 'default'), String(metadata?.name)))
+    declared.add(manifestKey(kind, textOf(metadata?.namespace, 'default'), textOf(metadata?.name, '')))
     const parsed = manifestSchemas[kind as ManifestKind].safeParse(value)
     if (parsed.success) manifests.push(parsed.data)
     else problems.push(...parsed.error.issues.map((issue) => `${label}: ${describe(issue)}`))
   }
   return { manifests, problems, declared }
 }
+
+const textOf = (value: unknown, otherwise: string): string => (typeof value === 'string' ? value : otherwise)
 
 export const manifestKey = (kind: string, namespace: string, name: string): string => `${kind} ${namespace}/${name}`
 
