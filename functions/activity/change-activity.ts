@@ -28,11 +28,11 @@ const stateEvents = {
 } as const
 
 /** The event that tells of a command; some changes are nobody else's business. */
-function eventOf(command: ActivityCommand, before: Activity, after: Activity): OutgoingEvent<z.ZodType> | undefined {
+function eventOf(command: ActivityCommand, before: Activity, after: Activity): OutgoingEvent | undefined {
   const { tenantId, activityId, updatedAt: at } = after
   const outgoing = <S extends z.ZodType>(event: OutgoingEvent<S>) =>
     // The id is stable for each fact: one version of one activity.
-    ({ ...event, id: `${tenantId}:${activityId}:${after.version}`, time: at }) as unknown as OutgoingEvent<z.ZodType>
+    ({ ...event, id: `${tenantId}:${activityId}:${after.version}`, time: at }) as unknown as OutgoingEvent
   switch (command) {
     case 'schedule':
       return outgoing({ definition: activityScheduled, subject: activityId, data: termsOf(after) })

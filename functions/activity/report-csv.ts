@@ -1,16 +1,18 @@
 /** The report as CSV (RFC 4180): one table of section, name, value, so that any spreadsheet opens it. */
 import type { Report } from './report.ts'
 
+type Cell = string | number
+
 /** A cell that a spreadsheet would take for a formula is made text. */
-function cell(value: unknown): string {
-  const text = value === null || value === undefined ? '' : String(value)
+function cell(value: Cell): string {
+  const text = String(value)
   const safe = typeof value === 'string' && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
 }
 
 export function reportCsv(report: Report): string {
-  const rows: unknown[][] = [['section', 'name', 'value', 'more']]
-  const section = (name: string, values: Record<string, unknown>) => {
+  const rows: Cell[][] = [['section', 'name', 'value', 'more']]
+  const section = (name: string, values: Record<string, Cell>) => {
     for (const [key, value] of Object.entries(values)) rows.push([name, key, value, ''])
   }
   section('activity', report.activity)

@@ -95,7 +95,7 @@ export function overTime(sold: readonly Sold[], truncated: boolean): Report['sol
   const stepMs =
     steps.find((step) => (lastMs - firstMs) / step <= pointsWanted) ?? Math.ceil((lastMs - firstMs) / pointsWanted)
   const beginMs = Math.floor(firstMs / stepMs) * stepMs
-  const units = new Array<number>(Math.floor((lastMs - beginMs) / stepMs) + 1).fill(0)
+  const units = Array.from({ length: Math.floor((lastMs - beginMs) / stepMs) + 1 }, () => 0)
   for (const sale of sold) {
     const step = Math.floor((sale.atMs - beginMs) / stepMs)
     units[step] = (units[step] ?? 0) + sale.units

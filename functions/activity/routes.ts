@@ -35,7 +35,7 @@ const activityView = z.object({
   updatedAt: z.string(),
 })
 
-const show = ({ tenantId: _, ...activity }: Activity) => activity
+const show = ({ tenantId: _tenantId, ...activity }: Activity) => activity
 const params = z.object({ activityId: identifier })
 const staff = { auth: 'staff' } as const
 

@@ -53,7 +53,7 @@ const columns = `tenant_id AS tenantId, activity_id AS activityId, state, versio
   created_at AS createdAt, updated_at AS updatedAt`
 
 const instant = (value: unknown) => (value as Date).toISOString()
-const document = (value: unknown): unknown => (value === null ? null : JSON.parse(String(value)))
+const document = (value: string | null): unknown => (value === null ? null : JSON.parse(value))
 const count = (value: unknown) => (value === null ? null : Number(value))
 
 const toActivity = (row: RowDataPacket): Activity => ({
@@ -72,9 +72,9 @@ const toActivity = (row: RowDataPacket): Activity => ({
   currency: String(row['currency']),
   paymentTimeoutSeconds: Number(row['paymentTimeoutSeconds']),
   allocatedAt: row['allocatedAt'] === null ? null : instant(row['allocatedAt']),
-  refusal: document(row['refusal']),
-  reconciliation: document(row['reconciliation']),
-  consistency: document(row['consistency']),
+  refusal: document(row['refusal'] as string | null),
+  reconciliation: document(row['reconciliation'] as string | null),
+  consistency: document(row['consistency'] as string | null),
   sold: count(row['sold']),
   unsold: count(row['unsold']),
   createdAt: instant(row['createdAt']),
@@ -254,11 +254,11 @@ export async function listSamples(
      WHERE tenant_id = ? AND activity_id = ? ORDER BY at DESC LIMIT ?`,
     [tenantId, activityId, limit],
   )
-  return rows.reverse().map((row) => ({
+  return rows.toReversed().map((row) => ({
     at: instant(row['at']),
     sold: Number(row['sold']),
     left: Number(row['unitsLeft']),
     outboxLength: Number(row['outboxLength']),
-    refused: document(row['refused']) as Record<string, number> | null,
+    refused: document(row['refused'] as string | null) as Record<string, number> | null,
   }))
 }

@@ -4,13 +4,12 @@
  */
 import type { z } from 'zod'
 import {
-  activityCancelled,
-  activitySettled,
+  type activityCancelled,
+  type activitySettled,
   inventoryAllocated,
   inventoryAllocationRefused,
   type SaleTerms,
 } from '@stampede/eventing/catalogue/events.ts'
-import type { OutgoingEvent } from '@stampede/shared/events/publish.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { finishAllocation, lockAllocation, saveAllocation } from './allocation-store.ts'
 import { reserve, settleReservation, type StockContext } from './change-stock.ts'
@@ -44,7 +43,7 @@ export async function allocate(context: StockContext, terms: SaleTerms): Promise
         data: { tenantId, activityId, variantId, wanted: stock, available: reserved.available, at: at.toISOString() },
       }
     : { definition: inventoryAllocated, subject: activityId, data: terms }
-  await outbox.add(tx, [outgoing as OutgoingEvent<z.ZodType>])
+  await outbox.add(tx, [outgoing])
   return refused ? 'refused' : 'allocated'
 }
 

@@ -173,7 +173,7 @@ test('reconcileBucket – Redis restarted and not recovered: nothing is touched'
 
 test('reconcileBucket – a thousand purchases, orders and releases while it runs: no unit made or lost', async (t) => {
   const held = await hold(t, { stock: 600, perUserLimit: 3 }, 200)
-  let running = true
+  const running = new AbortController()
   const buyers = Array.from({ length: 4 }, async (_, worker) => {
     for (let round = 0; round < 250; round++) {
       const user = `w${worker}-${round % 100}`
@@ -189,11 +189,9 @@ test('reconcileBucket – a thousand purchases, orders and releases while it run
       }
     }
   })
-  const done = Promise.all(buyers).then(() => {
-    running = false
-  })
+  const done = Promise.all(buyers).finally(() => running.abort())
   let runs = 0
-  while (running) {
+  while (!running.signal.aborted) {
     await reconcileBucket(held.effects(0), { ...defaultBucketLimits, pageSize: 20 })
     runs++
   }

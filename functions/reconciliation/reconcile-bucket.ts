@@ -118,8 +118,6 @@ const unitsOf = (lines: readonly { quantity: number }[]) => lines.reduce((sum, l
 async function applyRepair(repair: Repair, pairs: readonly Pair[], effects: BucketEffects): Promise<number> {
   const orderNumbers = pairs.map((pair) => pair.orderNumber)
   switch (repair) {
-    case 'none':
-      return 0
     case 'confirm':
       return effects.confirm(pairs)
     case 'release':
@@ -141,7 +139,9 @@ async function applyRepair(repair: Repair, pairs: readonly Pair[], effects: Buck
       if (ended.size > 0) await effects.release(pairs.filter((pair) => ended.has(pair.orderNumber)))
       return restored
     }
+    case 'none':
   }
+  return 0
 }
 
 export async function reconcileBucket(

@@ -111,5 +111,5 @@ export async function ping(
     type: 'dev.knative.sources.ping',
     datacontenttype: 'application/json',
     data: { function: functionName, task },
-  } as CloudEvent)
+  })
 }

@@ -12,7 +12,7 @@ export type StubService = { url: string; requests: StubRequest[]; stop(): Promis
 function tenantOf(authorization: string | undefined): string {
   const claims = authorization?.split('.')[1]
   if (!claims) return ''
-  return String((JSON.parse(Buffer.from(claims, 'base64url').toString()) as { tenant?: string }).tenant ?? '')
+  return (JSON.parse(Buffer.from(claims, 'base64url').toString()) as { tenant?: string }).tenant ?? ''
 }
 
 export async function startStubService(
