@@ -103,7 +103,8 @@ function npmCi(root, say) {
     })
     let output = ''
     const keep = (/** @type {Buffer} */ chunk) => {
-      output = (output + chunk.toString()).slice(-4_000)
+      // The cause stands at the beginning of what npm says.
+      if (output.length < 8_000) output += chunk.toString()
     }
     child.stdout.on('data', keep)
     child.stderr.on('data', keep)
@@ -118,11 +119,19 @@ function npmCi(root, say) {
       else
         reject(
           new Error(
-            `npm ci ended with ${signal ?? `code ${code}`}:\n${output.trim()}\n\nRun the same command again: it begins where this one stopped.`,
+            `npm ci ended with ${signal ?? `code ${code}`}:\n${withoutUsage(output)}\n\nRun the same command again: it begins where this one stopped.`,
           ),
         )
     })
   })
+}
+
+/**
+ * npm explains all of its options when it refuses.
+ * @param {string} output
+ */
+function withoutUsage(output) {
+  return (output.split('npm error Clean install a project')[0] ?? '').replaceAll(/^npm error ?$/gm, '').trim()
 }
 
 /** @param {number} beganMs */

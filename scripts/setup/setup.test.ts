@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -73,6 +73,17 @@ for (const [condition, change] of [
     t.is(stateOfDependencies(wanted, { packages } as typeof installed), 'stale')
   })
 }
+
+test('dependencies – package-lock.json knows the optional packages of other machines, without which npm ci refuses', async (t) => {
+  const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { optionalDependencies?: Record<string, string> }>
+  }
+  for (const [path, { optionalDependencies = {} }] of Object.entries(packages)) {
+    for (const name of Object.keys(optionalDependencies)) {
+      t.truthy(packages[`node_modules/${name}`] ?? packages[`${path}/node_modules/${name}`], `${name} of ${path}`)
+    }
+  }
+})
 
 test('process – the start time is read behind a name with spaces and parentheses', (t) => {
   const fields = Array.from({ length: 50 }, (_, index) => String(index + 4))
