@@ -7,7 +7,7 @@ import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
 import { deliver, ping, startEventSink } from '@stampede/shared/testing/events.ts'
 import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
-import { freshDatabase, serviceAddresses } from '@stampede/shared/testing/services.ts'
+import { freshDatabase, startRedis } from '@stampede/shared/testing/services.ts'
 import { startStubService, type StubAnswer } from '@stampede/shared/testing/stub-service.ts'
 import { activityFunction } from './index.ts'
 
@@ -72,7 +72,9 @@ export async function startStage() {
         return undefined
     }
   })
-  const { redisUrl } = serviceAddresses()
+  // An own Redis: a relay of another test must not take the messages.
+  const ownRedis = await startRedis()
+  const redisUrl = ownRedis.url
   const serving = await serve([activityFunction], {
     port: 0,
     host: '127.0.0.1',
@@ -91,12 +93,10 @@ export async function startStage() {
   const sales = createSaleStore(redis)
   const sql = await mysql.createConnection({ uri: database.url, timezone: 'Z' })
   const host = { url: serving.url, identity }
-  const tenants = new Set<string>()
   let ticking: Promise<unknown> = Promise.resolve()
 
   const tenant = async () => {
     const tenantId = `t-${randomBytes(6).toString('hex')}`
-    tenants.add(tenantId)
     const token = await identity.token({ tenantId, userId: 'chief', roles: ['staff'] })
     const fetchAs = (method: string, path: string, body?: unknown) =>
       fetch(`${serving.url}${path}`, {
@@ -177,8 +177,8 @@ export async function startStage() {
     },
     stop: async () => {
       await serving.stop()
-      for (const sale of await sales.listSales()) if (tenants.has(sale.tenantId)) await sales.expire(sale, 1)
       redis.disconnect()
+      await ownRedis.stop()
       await sql.end()
       await others.stop()
       await sink.stop()

@@ -13,7 +13,7 @@ import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
 import { bucketKeys } from '@stampede/shared/sale/keys.ts'
 import { deliver, ping, startEventSink } from '@stampede/shared/testing/events.ts'
 import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
-import { freshDatabase, serviceAddresses } from '@stampede/shared/testing/services.ts'
+import { freshDatabase, startRedis } from '@stampede/shared/testing/services.ts'
 import { startStubService } from '@stampede/shared/testing/stub-service.ts'
 import { inventoryFunction } from './index.ts'
 
@@ -33,7 +33,9 @@ async function startStage() {
   const order = await startStubService(({ path }) => ({
     body: { sold: ordered.get(path.split('/').at(-1) ?? '') ?? 0 },
   }))
-  const { redisUrl } = serviceAddresses()
+  // An own Redis: a relay of another test must not take the messages.
+  const ownRedis = await startRedis()
+  const redisUrl = ownRedis.url
   const serving = await serve([inventoryFunction], {
     port: 0,
     host: '127.0.0.1',
@@ -51,10 +53,8 @@ async function startStage() {
   const host = { url: serving.url, identity }
 
   /** One tenant of its own with its tokens. */
-  const tenants = new Set<string>()
   const tenant = async () => {
     const tenantId = `t-${random()}`
-    tenants.add(tenantId)
     const staff = await identity.token({ tenantId, userId: 'keeper', roles: ['staff'] })
     const service = await identity.serviceToken(tenantId)
     const call = async (method: string, path: string, body?: unknown, token = staff) => {
@@ -126,9 +126,8 @@ async function startStage() {
     },
     stop: async () => {
       await serving.stop()
-      const sales = createSaleStore(redis)
-      for (const sale of await sales.listSales()) if (tenants.has(sale.tenantId)) await sales.expire(sale, 1)
       redis.disconnect()
+      await ownRedis.stop()
       await sql.end()
       await order.stop()
       await sink.stop()

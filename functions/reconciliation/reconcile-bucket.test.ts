@@ -1,10 +1,23 @@
 import test, { type ExecutionContext } from 'ava'
 import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { defaultBucketLimits, reconcileBucket, type BucketResult } from './reconcile-bucket.ts'
+import type { SaleDefinition } from '@stampede/shared/sale/types.ts'
+import { startRedis, type OwnRedis } from '@stampede/shared/testing/services.ts'
 import { holdSale, type Held } from './testing.ts'
 
-async function hold(t: ExecutionContext, ...options: Parameters<typeof holdSale>): Promise<Held> {
-  const held = await holdSale(...options)
+// An own Redis: a relay of another test must not take the messages.
+let redis: OwnRedis
+test.before(async () => {
+  redis = await startRedis()
+})
+test.after.always(() => redis?.stop())
+
+async function hold(
+  t: ExecutionContext,
+  overrides: Partial<SaleDefinition> = {},
+  orderPageSize?: number,
+): Promise<Held> {
+  const held = await holdSale(redis.url, overrides, orderPageSize)
   t.teardown(() => held.end())
   return held
 }

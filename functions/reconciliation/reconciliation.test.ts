@@ -16,7 +16,7 @@ import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
 import { bucketKeys } from '@stampede/shared/sale/keys.ts'
 import { deliver, ping, startEventSink } from '@stampede/shared/testing/events.ts'
 import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
-import { freshDatabase, serviceAddresses } from '@stampede/shared/testing/services.ts'
+import { freshDatabase, startRedis } from '@stampede/shared/testing/services.ts'
 import { startStubService, type StubAnswer } from '@stampede/shared/testing/stub-service.ts'
 import { connectDatabase } from '@stampede/shared/database/connect.ts'
 import { beginRun, finishRun } from './store.ts'
@@ -75,7 +75,9 @@ async function startStage() {
         return undefined
     }
   })
-  const { redisUrl } = serviceAddresses()
+  // An own Redis: a relay of another test must not take the messages.
+  const ownRedis = await startRedis()
+  const redisUrl = ownRedis.url
   const start = () =>
     serve([reconciliationFunction], {
       port: 0,
@@ -99,13 +101,11 @@ async function startStage() {
   const store = createSaleStore(redis)
   const sql = await mysql.createConnection({ uri: database.url, timezone: 'Z' })
   const pods = [one, other].map(({ url }) => ({ url, identity }))
-  const tenants = new Set<string>()
   const oldNumber = orderNumbers(() => Date.now() - 120_000)
   const youngNumber = orderNumbers()
 
   const sale = async (overrides: Partial<SaleTerms> = {}) => {
     const tenantId = `t-${randomBytes(6).toString('hex')}`
-    tenants.add(tenantId)
     const terms: SaleTerms = {
       tenantId,
       activityId: `a-${randomBytes(6).toString('hex')}`,
@@ -198,8 +198,8 @@ async function startStage() {
     tick: (pod = 0) => ping(pods[pod]!, 'reconciliation', 'compare'),
     stop: async () => {
       await Promise.all([one.stop(), other.stop()])
-      for (const known of await store.listSales()) if (tenants.has(known.tenantId)) await store.expire(known, 1)
       redis.disconnect()
+      await ownRedis.stop()
       await sql.end()
       await others.stop()
       await sink.stop()

@@ -7,7 +7,6 @@ import { bucketKeys } from '@stampede/shared/sale/keys.ts'
 import type { SaleDefinition } from '@stampede/shared/sale/types.ts'
 import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { newSale } from '@stampede/shared/testing/sale.ts'
-import { serviceAddresses } from '@stampede/shared/testing/services.ts'
 import type { OrderFact } from './plan-repairs.ts'
 import type { BucketEffects, OrderLine } from './reconcile-bucket.ts'
 import type { RebuildEffects } from './rebuild-sale.ts'
@@ -18,9 +17,9 @@ export type Held = Awaited<ReturnType<typeof holdSale>>
 const twoMinutesMs = 120_000
 
 /** Orders come in pages of two unless said otherwise, so that pages matter. */
-export async function holdSale(overrides: Partial<SaleDefinition> = {}, orderPageSize = 2) {
+export async function holdSale(redisUrl: string, overrides: Partial<SaleDefinition> = {}, orderPageSize = 2) {
   const sale = newSale({ stock: 20, ...overrides })
-  const redis = connectRedis(serviceAddresses().redisUrl)
+  const redis = connectRedis(redisUrl)
   const store = createSaleStore(redis)
   await store.warmUp(sale)
   /** Order's memory. */
