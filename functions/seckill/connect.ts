@@ -84,6 +84,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
   let gate: KafkaGate<Press> | undefined
   const relay = startRelay({
     store,
+    leaving: memory.relayed,
     send: sender.send,
     consumer: `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`,
     shards: config.RELAY_SHARDS,
@@ -174,6 +175,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     settleEffects: {
       store,
       released: memory.released,
+      confirmed: memory.confirmed,
       bucketsOf: async (tenantId, activityId) => (await sales.load(tenantId, activityId))?.buckets.length,
     },
     ready: async () => {

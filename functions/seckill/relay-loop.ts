@@ -18,6 +18,7 @@ import {
 
 export type RelayLoopOptions = RelayOptions & {
   store: RelayEffects['store'] & Pick<SaleStore, 'listSales'>
+  leaving: RelayEffects['leaving']
   send: RelayEffects['send']
   log: Pick<Logger, 'warn' | 'error'>
   counters: Counters
@@ -65,6 +66,7 @@ export function startRelay(options: RelayLoopOptions): Relay {
 
   const effects: RelayEffects = {
     store,
+    leaving: options.leaving,
     send: async (messages) => {
       await options.send(messages)
       for (const message of messages) options.delivered?.(refOf(message), message.data.purchases)

@@ -33,6 +33,7 @@ test.after.always(async () => {
   await server.stop()
 })
 
+const leaving = () => undefined
 const options: RelayOptions = { consumer: 'one', shards: 4, batchPurchases: 100, claimIdleMs: 5_000 }
 
 async function saleWith(calls: number, purchasesEach: number) {
@@ -77,7 +78,7 @@ async function relayAll(
 test('relay – sends every accepted purchase once when nothing fails, and empties the outbox', async (t) => {
   const { bucket, accepted } = await saleWith(30, 7)
   const sent: RelayMessage[] = []
-  await relayAll(bucket, { store, send: async (messages) => void sent.push(...messages) })
+  await relayAll(bucket, { store, leaving, send: async (messages) => void sent.push(...messages) })
   t.is(accepted.length, 210)
   t.deepEqual(numbersOf(sent).sort(), accepted.sort())
   t.is(await outboxLength(bucket), 0)
@@ -91,6 +92,7 @@ test('relay – Kafka fails: nothing is acknowledged, the same purchases are sen
   let failures = 2
   const effects: RelayEffects = {
     store,
+    leaving,
     send: async (messages) => {
       attempts.push([...messages])
       if (failures-- > 0) throw new Error('no broker')
@@ -110,11 +112,33 @@ test('relay – Kafka fails: nothing is acknowledged, the same purchases are sen
   t.is(await outboxLength(bucket), 0)
 })
 
+test('relay – what leaves Redis is remembered before Kafka has it', async (t) => {
+  const { bucket, accepted } = await saleWith(3, 5)
+  const remembered: string[] = []
+  const state = newRelayState()
+  await t.throwsAsync(
+    relayOnce(
+      bucket,
+      state,
+      {
+        store,
+        leaving: (ref, purchases) => {
+          t.deepEqual(ref, bucket)
+          remembered.push(...purchases.map(({ orderNumber }) => orderNumber))
+        },
+        send: () => Promise.reject(new Error('no broker')),
+      },
+      options,
+    ),
+  )
+  t.deepEqual(remembered.sort(), accepted.sort())
+})
+
 test('relay – dies between reading and sending: another process claims the entries after the idle time', async (t) => {
   const { bucket, accepted } = await saleWith(4, 5)
   await store.readOutbox(bucket, 'dead', 100)
   const sent: RelayMessage[] = []
-  const effects: RelayEffects = { store, send: async (messages) => void sent.push(...messages) }
+  const effects: RelayEffects = { store, leaving, send: async (messages) => void sent.push(...messages) }
   await relayAll(bucket, effects, { consumer: 'two' }, true)
   t.is(sent.length, 0, 'not before they were idle for the time')
   await sleep(60)
@@ -128,6 +152,7 @@ test('relay – dies between the acknowledgement of Kafka and the deletion: sent
   const sent: RelayMessage[] = []
   const dying: RelayEffects = {
     store: { ...store, acknowledgeOutbox: () => Promise.reject(new Error('the process died here')) },
+    leaving,
     send: async (messages) => void sent.push(...messages),
   }
   await t.throwsAsync(relayOnce(bucket, newRelayState(), dying, options))
@@ -136,7 +161,7 @@ test('relay – dies between the acknowledgement of Kafka and the deletion: sent
   await sleep(60)
   await relayAll(
     bucket,
-    { store, send: async (messages) => void sent.push(...messages) },
+    { store, leaving, send: async (messages) => void sent.push(...messages) },
     { consumer: 'two', claimIdleMs: 50 },
     true,
   )
@@ -158,6 +183,7 @@ test('relay – Redis fails after Kafka: only the deletion is repeated', async (
         await store.acknowledgeOutbox(ref, ids)
       },
     },
+    leaving,
     send: async (messages) => void sent.push(...messages),
   }
   const state = newRelayState()
@@ -194,6 +220,8 @@ const loopOptions = (send: RelayLoopOptions['send'], consumer: string): RelayLoo
   consumer,
   // No sweep: the tests share this Redis.
   store: { ...store, listSales: async () => [] },
+  leaving,
+  leaving,
   send,
   log: silent,
   counters: createCounters(new Registry()),

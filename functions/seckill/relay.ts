@@ -26,6 +26,8 @@ export type RelayMessage = {
 
 export type RelayEffects = {
   store: Pick<SaleStore, 'readOutbox' | 'claimOutbox' | 'acknowledgeOutbox'>
+  /** Remembers what leaves Redis, in case Redis forgets it afterwards. */
+  leaving(bucket: BucketRef, purchases: PurchaseAcceptedData['purchases']): void
   /** Resolves when Kafka has all messages on all replicas that must have them. */
   send(messages: readonly RelayMessage[]): Promise<void>
 }
@@ -111,6 +113,7 @@ export async function relayOnce(
   const entries = state.unsent
   if (entries.length === 0) return nothing
   const messages = toMessages(bucket, entries, options.shards)
+  for (const { data } of messages) effects.leaving(bucket, data.purchases)
   if (messages.length > 0) await effects.send(messages)
   let purchases = 0
   for (const message of messages) purchases += message.data.purchases.length

@@ -10,7 +10,10 @@ import type { BucketRef, BucketSnapshot, Purchase, PurchaseBatchResult } from '@
 export type SaleMemory = {
   /** After each purchase call, before anybody is told. Starts a recovery when the result shows that Redis restarted. */
   purchased: (bucket: BucketRef, purchases: readonly Purchase[], result: PurchaseBatchResult) => void
+  /** Before purchases leave Redis for Kafka. */
+  relayed: (bucket: BucketRef, purchases: readonly { userId: string; quantity: number; orderNumber: string }[]) => void
   released: (bucket: BucketRef, orders: readonly { userId: string; orderNumber: string }[]) => void
+  confirmed: (bucket: BucketRef, orders: readonly { userId: string; orderNumber: string }[]) => void
   /** After each snapshot: a process that sells nothing at the moment notices a restart by it. */
   observed: (bucket: BucketRef, snapshot: BucketSnapshot) => void
   /** Operations kept. */
@@ -69,7 +72,9 @@ export function createSaleMemory(options: {
       journal.purchased(bucket, purchases, result)
       look(bucket)
     },
+    relayed: (bucket, purchases) => journal.relayed(bucket, purchases),
     released: (bucket, orders) => journal.released(bucket, orders),
+    confirmed: (bucket, orders) => journal.confirmed(bucket, orders),
     observed(bucket, snapshot) {
       journal.observed(bucket, snapshot)
       if (snapshot.whole) look(bucket)

@@ -9,8 +9,9 @@ export type SettleEffects = {
   store: Pick<SaleStore, 'confirm' | 'release'>
   /** How many buckets the sale has; undefined when Redis does not know it (settled and expired). */
   bucketsOf(tenantId: string, activityId: string): Promise<number | undefined>
-  /** Remembers what was released, in case Redis loses its last second. */
+  /** Both remember what was done, in case Redis loses its last second. */
   released(bucket: BucketRef, orders: readonly OrderRef[]): void
+  confirmed(bucket: BucketRef, orders: readonly OrderRef[]): void
 }
 
 function byBucket({ tenantId, activityId, orders }: OrdersOfActivity, buckets: number): [BucketRef, OrderRef[]][] {
@@ -29,7 +30,11 @@ export async function confirmOrders(batch: OrdersOfActivity, effects: SettleEffe
   const buckets = await effects.bucketsOf(batch.tenantId, batch.activityId)
   if (buckets === undefined) return 0
   const counts = await Promise.all(
-    byBucket(batch, buckets).map(([bucket, orders]) => effects.store.confirm(bucket, orders)),
+    byBucket(batch, buckets).map(async ([bucket, orders]) => {
+      const confirmed = await effects.store.confirm(bucket, orders)
+      effects.confirmed(bucket, orders)
+      return confirmed
+    }),
   )
   return counts.reduce((sum, count) => sum + count, 0)
 }

@@ -24,6 +24,8 @@ export type DrillContext = {
   database: Database
   signingKey: JWK
   say: (line: string) => void
+  /** Makes ready what the kill of this target needs to know; called when the rush begins. */
+  watch: (target: DrillTarget) => Promise<void>
   /** SIGKILL, and the start of the same thing with the same data. */
   kill: (target: DrillTarget) => Promise<void>
   restart: (target: DrillTarget) => Promise<void>
@@ -41,8 +43,8 @@ export type DrillResult = {
   /** Presses that got no answer or a 503, and were pressed again. */
   repeated: number
   killedAfterMs: number
-  /** Redis and MySQL tell the same numbers at the end. */
-  agree: boolean
+  /** What Redis and MySQL tell differently at the end; null when they agree. */
+  disagreement: string | null
 }
 
 const crowdSize = 6_000
@@ -54,35 +56,33 @@ const settleWithinMs = 60_000
 const agreeWithinMs = 30_000
 const preparationMs = 12_000
 
-async function redisAgrees(
+/** Waits until Redis tells what MySQL tells; returns what still differs at the end, undefined when nothing does. */
+async function disagreement(
   platform: Platform,
   activityId: string,
-  expected: { sold: number; left: number },
-): Promise<boolean> {
+  expected: LiveNumbers,
+): Promise<string | undefined> {
   const deadline = Date.now() + agreeWithinMs
   for (;;) {
+    let found = 'Redis does not answer'
     try {
       const response = await fetch(`${platform.url('seckill')}/api/v1/seckill/${activityId}/live`, {
         signal: AbortSignal.timeout(2_000),
       })
       const live = (await response.json()) as LiveNumbers
-      if (
-        response.ok &&
-        live.sold === expected.sold &&
-        live.left === expected.left &&
-        live.confirmed === expected.sold &&
-        live.outbox === 0
-      )
-        return true
+      const different = (Object.keys(expected) as (keyof LiveNumbers)[]).filter((name) => live[name] !== expected[name])
+      if (response.ok && different.length === 0) return undefined
+      found = different.map((name) => `${name} is ${live[name]} and not ${expected[name]}`).join(', ')
     } catch {
       // Not reachable yet: asked again until the deadline.
     }
-    if (Date.now() > deadline) return false
+    if (Date.now() > deadline) return found
     await sleep(250)
   }
 }
 
 async function killDuringRush(context: DrillContext, target: DrillTarget, killAfterMs: number): Promise<number> {
+  await context.watch(target)
   await sleep(killAfterMs)
   const killedAtMs = Date.now()
   await context.kill(target)
@@ -148,6 +148,12 @@ export async function drillOne(context: DrillContext, target: DrillTarget, seed:
       (result.tally.refused['recovering'] ?? 0) +
       (result.tally.refused['dependency-unavailable'] ?? 0),
     killedAfterMs,
-    agree: await redisAgrees(context.platform, activityId, { sold: liveUnits, left: stock - liveUnits }),
+    disagreement:
+      (await disagreement(context.platform, activityId, {
+        sold: liveUnits,
+        left: stock - liveUnits,
+        confirmed: liveUnits,
+        outbox: 0,
+      })) ?? null,
   }
 }

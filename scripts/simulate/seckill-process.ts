@@ -55,6 +55,7 @@ export function startSeckillProcess(world: World, actor: Actor): SeckillProcess 
   const options = { consumer: `${actor.name}-${actor.life}`, shards: 2, batchPurchases: 1_000, claimIdleMs }
   const relayEffects = {
     store,
+    leaving: memory.relayed,
     send: (messages: readonly RelayMessage[]) => plant.send(() => world.sendToKafka(actor, messages)),
   }
   const loops = buckets.map((bucket) => ({
@@ -100,6 +101,7 @@ export function startSeckillProcess(world: World, actor: Actor): SeckillProcess 
     store,
     bucketsOf: () => Promise.resolve(sale.buckets),
     released: memory.released,
+    confirmed: memory.confirmed,
   }
 
   return {

@@ -44,6 +44,23 @@ test('journal – keeps accepted purchases and releases in order, per bucket', (
   t.is(journal.size(), 1)
 })
 
+test('journal – what was only seen in the outbox is restored after what is known with its key', (t) => {
+  const { journal } = start()
+  journal.relayed(bucket, [
+    { userId: 'ann', quantity: 1, orderNumber: 'N-ann' },
+    { userId: 'bob', quantity: 2, orderNumber: 'N-bob' },
+  ])
+  const purchases = [{ ...purchase('ann'), idempotencyKey: 'key' }]
+  journal.purchased(bucket, purchases, accepted(purchases))
+  journal.confirmed(bucket, [{ userId: 'ann', orderNumber: 'N-ann' }])
+  t.deepEqual(journal.operations(bucket), [
+    { kind: 'purchase', userId: 'ann', quantity: 1, orderNumber: 'N-ann', idempotencyKey: 'key' },
+    { kind: 'purchase', userId: 'ann', quantity: 1, orderNumber: 'N-ann' },
+    { kind: 'purchase', userId: 'bob', quantity: 2, orderNumber: 'N-bob' },
+  ])
+  t.deepEqual(journal.confirmations(bucket), [{ userId: 'ann', orderNumber: 'N-ann' }])
+})
+
 test('journal – remembers a purchase that is answered again, with the number and units of the first time', (t) => {
   const { journal } = start()
   const presses: Purchase[] = [

@@ -11,16 +11,19 @@ export type JournalOptions = {
   now?: () => number
   /** How long operations are kept, counted back from the last successful purchase call. Default 10,000. */
   keepMs?: number
-  /** Limit for one bucket; the oldest go first. Default 500,000. */
+  /** Limit for one bucket; the oldest go first. Default 1,000,000. */
   maximumOperations?: number
   /** Limit of buckets; the one that was written longest ago goes first. Default 1,024. */
   maximumBuckets?: number
 }
 
 type Order = { userId: string; orderNumber: string }
+type RelayedPurchase = Order & { quantity: number }
 type Batch =
   | { atMs: number; kind: 'purchase'; items: readonly Purchase[] }
-  | { atMs: number; kind: 'release' | 'confirmation'; items: readonly Order[] }
+  | { atMs: number; kind: 'relayed-purchase'; items: readonly RelayedPurchase[] }
+  | { atMs: number; kind: 'release'; items: readonly Order[] }
+  | { atMs: number; kind: 'confirmation'; items: readonly Order[] }
 
 type BucketJournal = {
   batches: Batch[]
@@ -33,6 +36,11 @@ type BucketJournal = {
 export type Journal = {
   /** After each purchase call: remembers what was accepted, now or before. Both arrays must not be changed afterwards. */
   purchased(bucket: BucketRef, purchases: readonly Purchase[], result: PurchaseBatchResult): void
+  /**
+   * Before purchases leave Redis for Kafka: the answer to the call that accepted them may never have come, and an order must not exist of
+   * which Redis does not know.
+   */
+  relayed(bucket: BucketRef, purchases: readonly RelayedPurchase[]): void
   /** After each successful release call. */
   released(bucket: BucketRef, orders: readonly Order[]): void
   /** After each successful confirm call, also for purchases that Redis did not know: it may learn of them again. */
@@ -57,7 +65,7 @@ export function createJournal(options: JournalOptions = {}): Journal {
   const {
     now = () => performance.now(),
     keepMs = 10_000,
-    maximumOperations = 500_000,
+    maximumOperations = 1_000_000,
     maximumBuckets = 1_024,
   } = options
   const buckets = new Map<string, BucketJournal>()
@@ -114,6 +122,10 @@ export function createJournal(options: JournalOptions = {}): Journal {
       if (result.recoveries !== undefined) sawRecoveries(journal, result.recoveries)
     },
 
+    relayed: (bucket, purchases) => {
+      append(keyOf(bucket), journalOf(bucket), { atMs: now(), kind: 'relayed-purchase', items: purchases })
+    },
+
     // Neither prunes: both work in a Redis that has not been recovered, too, so they do not prove that nothing was lost.
     released: (bucket, orders) => {
       if (orders.length > 0) append(keyOf(bucket), journalOf(bucket), { atMs: now(), kind: 'release', items: orders })
@@ -133,7 +145,14 @@ export function createJournal(options: JournalOptions = {}): Journal {
 
     mustReplay: (bucket) => buckets.get(keyOf(bucket))?.mustReplay ?? false,
 
-    operations: (bucket) => (buckets.get(keyOf(bucket))?.batches ?? []).flatMap(operationsOf),
+    operations: (bucket) => {
+      const batches = buckets.get(keyOf(bucket))?.batches ?? []
+      // What was only seen in the outbox comes last: it lacks the idempotency key that the purchase itself has.
+      return [
+        ...batches.filter(({ kind }) => kind !== 'relayed-purchase'),
+        ...batches.filter(({ kind }) => kind === 'relayed-purchase'),
+      ].flatMap(operationsOf)
+    },
 
     confirmations: (bucket) =>
       (buckets.get(keyOf(bucket))?.batches ?? []).flatMap((batch) =>
@@ -186,6 +205,9 @@ function operationsOf(batch: Batch): SaleOperation[] {
   if (batch.kind === 'confirmation') return []
   if (batch.kind === 'release') {
     return batch.items.map(({ userId, orderNumber }) => ({ kind: 'release', userId, orderNumber }))
+  }
+  if (batch.kind === 'relayed-purchase') {
+    return batch.items.map(({ userId, quantity, orderNumber }) => ({ kind: 'purchase', userId, quantity, orderNumber }))
   }
   return batch.items.map(({ userId, quantity, orderNumber, idempotencyKey }) => ({
     kind: 'purchase',

@@ -77,6 +77,28 @@ test('restart with a lost tail – recovering, restored from the journals, whole
   for (const { orderNumber } of [...kept, ...lost]) t.true(messages.includes(orderNumber))
 })
 
+test('restart – confirmations are restored after the purchases of all processes, also of orders another process accepted', async (t) => {
+  const { server, store } = await ownStore(t)
+  const sale = newSale({ stock: 20 })
+  const bucket = bucketRef(sale)
+  await store.warmUp(sale)
+  const [seller, confirmer] = [createJournal(), createJournal()]
+  const before = await tail(server)
+  const [ann, bob] = [press('ann'), press('bob')]
+  await buyAs(store, seller, bucket, [ann, bob])
+  await store.confirm(bucket, [ann])
+  confirmer.confirmed(bucket, [ann])
+  await crash(server, before)
+  // Comes while Redis does not know of the purchase.
+  t.is(await store.confirm(bucket, [bob]), 0)
+  confirmer.confirmed(bucket, [bob])
+
+  t.deepEqual(await recoverBucket(store, bucket, confirmer, graceMs), { restored: 0, whole: false })
+  t.deepEqual(await recoverBucket(store, bucket, seller, graceMs), { restored: 2, whole: false })
+  t.like(await recoverUntilWhole(store, bucket, confirmer, { graceMs, pause }), { whole: true })
+  t.like(await snapshotOf(store, bucket), { sold: 2, confirmed: 2 })
+})
+
 test('restart – a process that slept through the recovery notices it by the next answer, and is not late', async (t) => {
   const { server, store } = await ownStore(t)
   const sale = newSale({ stock: 20 })
