@@ -19,7 +19,7 @@ export type KafkaOptions = {
   connectionTimeoutMs?: number
   /** Time for one request; default 15,000. */
   requestTimeoutMs?: number
-  /** Attempts of a failed request before the error is given to the caller; default 8, about 15 seconds in all. */
+  /** Repeats of a failed request before the error is given to the caller; default 15, about 13 seconds in all. */
   retries?: number
 }
 
@@ -40,7 +40,8 @@ export function createKafka(options: KafkaOptions): Kafka {
     clientId: options.clientId,
     connectionTimeout: options.connectionTimeoutMs ?? 3_000,
     requestTimeout: options.requestTimeoutMs ?? 15_000,
-    retry: { initialRetryTime: 100, maxRetryTime: 5_000, retries: options.retries ?? 8 },
+    // Never more than a second between attempts: a Kafka that is back is used at once.
+    retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: options.retries ?? 15 },
     logLevel: log ? logLevel.INFO : logLevel.NOTHING,
     logCreator: () => (entry) => {
       const { message, timestamp: _timestamp, logger: _logger, stack: _stack, ...fields } = entry.log
@@ -79,7 +80,7 @@ export function createConsumer(kafka: Kafka, options: ConsumerOptions): Consumer
     maxWaitTimeInMs: 250,
     maxBytesPerPartition: options.maximumBytesPerPartition ?? 1_048_576,
     allowAutoTopicCreation: false,
-    retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries: 8 },
+    retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 },
   })
 }
 
