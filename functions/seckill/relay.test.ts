@@ -221,7 +221,6 @@ const loopOptions = (send: RelayLoopOptions['send'], consumer: string): RelayLoo
   // No sweep: the tests share this Redis.
   store: { ...store, listSales: async () => [] },
   leaving,
-  leaving,
   send,
   log: silent,
   counters: createCounters(new Registry()),
