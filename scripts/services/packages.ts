@@ -165,6 +165,6 @@ function cannotInstall(packages: readonly NeededPackage[], list: string): string
   if (!findProgram('apt-get')) {
     return `These are missing, and this system has no apt-get (the names are Debian's):\n${list}\n\nInstall them as your system does it and run the same command again. ${alternatives}`
   }
-  const sudo = (command: string) => `  sudo ${command}`
-  return `These are missing, and installing them needs the rights of root:\n${list}\n\nRun this, then the same command again:\n\n${commandsFor(packages).map(sudo).join('\n')}\n\n${alternatives}`
+  const sudo = (command: string) => (findProgram('sudo') ? `  sudo ${command}` : `  ${command}`)
+  return `These are missing, and installing them needs the rights of root:\n${list}\n\nRun this as root, then the same command again:\n\n${commandsFor(packages).map(sudo).join('\n')}\n\n${alternatives}`
 }

@@ -38,7 +38,7 @@ export async function ensureKafkaJars(sharedFolder: string, say: Say): Promise<s
         {
           limitMs: downloadLimitMs,
           onLine: (line) => {
-            if (/Downloaded from .*\.jar/.test(line)) downloaded += 1
+            if (line.includes('Downloaded from')) downloaded += 1
           },
         },
       )
