@@ -12,7 +12,7 @@ import type { Actor, Respond } from './scheduler.ts'
 import type { World } from './world.ts'
 
 const graceMs = 3_000
-const pollMs = 2_500
+const pollMs = 1_800
 const claimIdleMs = 5_000
 
 export type Press = { userId: string; quantity: number; idempotencyKey: string | undefined }
@@ -87,7 +87,7 @@ export function startSeckillProcess(world: World, actor: Actor): SeckillProcess 
 
   const poll = async (): Promise<void> => {
     for (;;) {
-      await pause(pollMs + random.below(500))
+      await pause(pollMs + random.below(300))
       for (const bucket of buckets) {
         wake(bucket)
         const snapshot = await store.snapshot(bucket).catch(() => undefined)

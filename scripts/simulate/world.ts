@@ -125,7 +125,12 @@ export function createWorld(options: {
         } else if (name === 'eval' || name === 'xdel' || name === 'xadd') look(name)
       },
     })
-  const newRunId = () =>
+  let runId = ''
+  const newRunId = () => {
+    runId = randomRunId()
+    return runId
+  }
+  const randomRunId = () =>
     Array.from({ length: 4 }, () =>
       faultRandom
         .below(2 ** 32)
@@ -146,6 +151,7 @@ export function createWorld(options: {
     trace?.(
       `${scheduler.now() - startMs} redis restarts, has lost ${lost} commands and the purchases [${forgotten.join(' ')}]`,
     )
+    ledger.state.redisRestarts++
     if (lost > 0) ledger.state.redisLosses++
     ledger.forgotten(forgotten)
     look('restart')
@@ -214,6 +220,7 @@ export function createWorld(options: {
     redisClient,
     views,
     refunds,
+    runId: () => runId,
     resends: new Map<string, number>(),
     seenOrders: new Set<string>(),
     payments: [] as { paymentId: string; orderNumber: string; readonly settled: boolean }[],
