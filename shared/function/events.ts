@@ -46,7 +46,7 @@ export function createEventReceiver(host: Host): EventReceiver {
 
 async function readEvent(host: Host, exchange: Exchange): Promise<EventMessage> {
   const { config } = host
-  const bytes = await readBody(exchange.request, {
+  const bytes = await readBody(exchange.request, exchange.headers, {
     limitBytes: config.EVENT_BODY_LIMIT_BYTES,
     timeoutMs: config.BODY_TIMEOUT_MS,
   })

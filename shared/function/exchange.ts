@@ -111,7 +111,7 @@ async function jsonBody(host: Host, exchange: Exchange, limitBytes = defaultBody
   if (encoding !== undefined && encoding !== 'identity') {
     throw new Problem('unsupported-media-type', 'The body must not be compressed.')
   }
-  const bytes = await readBody(request, { limitBytes, timeoutMs: host.config.BODY_TIMEOUT_MS })
+  const bytes = await readBody(request, headers, { limitBytes, timeoutMs: host.config.BODY_TIMEOUT_MS })
   return bytes.length === 0 ? undefined : parseJson(bytes)
 }
 

@@ -337,6 +337,12 @@ test('body – one that is too large is 413, announced or not, and the answer ar
   t.is((await call('/probe/items', json('POST', item))).status, 201)
 })
 
+test('body – one that is announced too large is refused before it comes', async (t) => {
+  const head =
+    'POST /probe/items HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000000\r\n\r\n{'
+  t.regex(await rawExchange(url, [head]), /^HTTP\/1\.1 413 .*urn:stampede:problem:payload-too-large/s)
+})
+
 test('body – one that comes too slowly is 408, and the connection is closed', async (t) => {
   const { url: base } = await started(t, { BODY_TIMEOUT_MS: '200' })
   const head = 'PUT /probe/items/x1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 25\r\n\r\n'

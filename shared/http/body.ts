@@ -1,5 +1,5 @@
 /** Reads request bodies with a limit of size and time. */
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { Problem } from './problem.ts'
 
 export type BodyLimits = { limitBytes: number; timeoutMs: number }
@@ -8,9 +8,16 @@ export type BodyLimits = { limitBytes: number; timeoutMs: number }
 const lingerBytes = 8 * 1_048_576
 const lingerMs = 2_000
 
-/** Throws Problem `payload-too-large` or `request-timeout`; `invalid-request` when the client goes away within the body. */
-export function readBody(request: IncomingMessage, { limitBytes, timeoutMs }: BodyLimits): Promise<Buffer> {
-  const announced = Number(request.headers['content-length'] ?? 0)
+/**
+ * Throws Problem `payload-too-large` or `request-timeout`; `invalid-request` when the client goes away within the body.
+ * `headers` are the real ones: on its way through the runtime `request.headers` is something else.
+ */
+export function readBody(
+  request: IncomingMessage,
+  headers: IncomingHttpHeaders,
+  { limitBytes, timeoutMs }: BodyLimits,
+): Promise<Buffer> {
+  const announced = Number(headers['content-length'] ?? 0)
   if (announced > limitBytes) {
     discardRest(request)
     return Promise.reject(tooLarge(limitBytes))

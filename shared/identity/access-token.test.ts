@@ -4,7 +4,7 @@ import test from 'ava'
 import { SignJWT, decodeJwt, exportJWK, generateKeyPair } from 'jose'
 import { createTestIdentity } from '../testing/identity.ts'
 import { bearerTokenOf, createTokenVerifier } from './access-token.ts'
-import { createServiceTokens } from './service-token.ts'
+import { createServiceTokens, serviceIssuer } from './service-token.ts'
 
 const issuer = 'https://identity.example'
 const audience = 'stampede'
@@ -141,6 +141,22 @@ test('service token – is reused for a tenant and renewed before it expires', a
   const second = await tokens('acme')
   t.not(second, first)
   t.is(decodeJwt(second).exp, nowMs / 1_000 + 300)
+})
+
+test('service token – of another issuer or for another audience is refused, although the secret is right', async (t) => {
+  const secret = 's'.repeat(32)
+  const verifier = createTokenVerifier({ serviceSecret: secret })
+  const sign = async (iss: string, aud: string) =>
+    new SignJWT({ tenant: 'acme', roles: ['service'] })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setSubject('order')
+      .setIssuer(iss)
+      .setAudience(aud)
+      .setExpirationTime('1m')
+      .sign(new TextEncoder().encode(secret))
+  t.is((await verifier.verify(await sign(serviceIssuer, serviceIssuer))).kind, 'service')
+  await t.throwsAsync(verifier.verify(await sign(issuer, serviceIssuer)), { name: 'Problem' })
+  await t.throwsAsync(verifier.verify(await sign(serviceIssuer, audience)), { name: 'Problem' })
 })
 
 test('bearer token – is taken from the header in any case, and from nothing else', (t) => {
