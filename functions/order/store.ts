@@ -1,39 +1,25 @@
 /** The SQL of this function's transactions. What routes only read is in `read-orders.ts`. */
-import mysql from 'mysql2/promise'
 import type { PoolConnection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
 import type { Database } from '@stampede/shared/database/connect.ts'
 import { isDuplicateKey } from '@stampede/shared/database/errors.ts'
 import { createInbox } from '@stampede/shared/events/inbox.ts'
-import { createOutbox } from '@stampede/shared/events/outbox.ts'
-import type {
-  ActivityRef,
-  GroupAtOnce,
-  KnownPurchase,
-  NewOrder,
-  OrderStore,
-  OrderTransaction,
-  OverdueOrders,
-} from './effects.ts'
-import { releasedStates } from './order-state.ts'
+import type { ActivityRef, KnownPurchase, OrderStore, OrderTransaction, OverdueOrders } from './effects.ts'
 import {
   allocationColumns,
-  integer,
   orderColumns,
   quoted,
-  quotedInstant,
   quotedList,
   rejectionColumns,
   toAllocation,
   toOrder,
   toRejection,
 } from './sql.ts'
+import { allApplied, atOnceStatements, insertOrdersStatement, outbox, released } from './store-at-once.ts'
 
-export const outboxTable = 'order_outbox'
+export { outboxTable } from './store-at-once.ts'
 export const inboxTable = 'order_inbox'
 
-const outbox = createOutbox(outboxTable)
 const inbox = createInbox(inboxTable)
-const released = quotedList(releasedStates)
 
 /** `storeAtOnce` needs a database with `multipleStatements`. `prepared` is awaited before each use: the schema is there then. */
 export function createOrderStore(database: Database, prepared: () => Promise<void> = async () => {}): OrderStore {
@@ -288,84 +274,3 @@ function onConnection(connection: PoolConnection): OrderTransaction {
 
 const pairList = (activities: readonly ActivityRef[]): string =>
   activities.map(({ tenantId, activityId }) => `(${quoted(tenantId)},${quoted(activityId)})`).join(',')
-
-/** All of a group in one round trip: the allocations (which holds them), the orders, the check of the limits, the events. */
-function atOnceStatements({ allocations, orders, events }: GroupAtOnce): string {
-  const statements: string[] = []
-  for (const { tenantId, activityId, termsVersion, units } of allocations) {
-    statements.push(
-      `UPDATE order_allocations SET sold=sold+${integer(units)} WHERE ${ofActivity({ tenantId, activityId })}` +
-        ` AND terms_version=${integer(termsVersion)} AND sold+${integer(units)}<=allocated`,
-    )
-  }
-  statements.push(insertOrdersStatement(orders))
-  for (const allocation of allocations) {
-    const own = orders.filter(
-      (order) => order.activityId === allocation.activityId && order.tenantId === allocation.tenantId,
-    )
-    // After the insert, so that buyers who come twice in the group are counted too; after the lock, so that nobody else inserts.
-    // The index by name: with a long list the optimizer goes by statistics, which lag behind a table that grows this fast.
-    statements.push(
-      `SELECT 1 FROM order_orders FORCE INDEX (order_orders_buyer) WHERE ${ofActivity(allocation)}` +
-        ` AND user_id IN(${quotedList(own.map((order) => order.userId))}) AND state NOT IN(${released})` +
-        ` GROUP BY user_id HAVING SUM(quantity)>${integer(allocation.perUserLimit)} LIMIT 1`,
-      // A purchase that was rejected stays rejected, also when there is stock again: its units went back when it was told.
-      `SELECT 1 FROM order_rejections FORCE INDEX (PRIMARY) WHERE tenant_id=${quoted(allocation.tenantId)}` +
-        ` AND order_number IN(${quotedList(own.map((order) => order.orderNumber))}) LIMIT 1`,
-    )
-  }
-  statements.push(insertEventsStatement(events))
-  return statements.join(';')
-}
-
-function allApplied(
-  { allocations, orders }: GroupAtOnce,
-  results: readonly (ResultSetHeader | RowDataPacket[])[],
-): boolean {
-  const affected = (at: number) => (results[at] as ResultSetHeader).affectedRows
-  const found = (at: number) => (results[at] as RowDataPacket[]).length > 0
-  for (const at of allocations.keys()) {
-    if (affected(at) !== 1) return false
-    const checks = allocations.length + 1 + 2 * at
-    if (found(checks) || found(checks + 1)) return false
-  }
-  return affected(allocations.length) === orders.length
-}
-
-const ofActivity = ({ tenantId, activityId }: ActivityRef): string =>
-  `tenant_id=${quoted(tenantId)} AND activity_id=${quoted(activityId)}`
-
-/** JSON is large and nearly never holds what has to be escaped: escaping each of its double quotes would cost more than making it. */
-function insertEventsStatement(events: GroupAtOnce['events']): string {
-  const { sql, values } = outbox.insert(events)
-  let at = 0
-  return sql.replaceAll('?', () => {
-    const value = values[at++] ?? ''
-    return /['\\\0]/.test(value) ? mysql.escape(value) : `'${value}'`
-  })
-}
-
-/** A plain INSERT: with IGNORE a repeated message would be skipped in silence, and its units counted again. */
-function insertOrdersStatement(orders: readonly NewOrder[]): string {
-  const instantOf = instantCache()
-  const rows = orders.map(
-    (order) =>
-      `(${quoted(order.orderNumber)},${quoted(order.tenantId)},${quoted(order.activityId)},${quoted(order.userId)},` +
-      `${integer(order.quantity)},${integer(order.amountCents)},${quoted(order.currency)},` +
-      `${instantOf(order.acceptedAtMs)},${instantOf(order.createdAtMs)},${instantOf(order.payByMs)})`,
-  )
-  return (
-    'INSERT INTO order_orders(order_number,tenant_id,activity_id,user_id,quantity,amount_cents,currency,accepted_at,created_at,pay_by)' +
-    `VALUES${rows.join(',')}`
-  )
-}
-
-/** The orders of a group share most of their times. */
-function instantCache(): (ms: number) => string {
-  const known = new Map<number, string>()
-  return (ms) => {
-    let text = known.get(ms)
-    if (text === undefined) known.set(ms, (text = quotedInstant(ms)))
-    return text
-  }
-}
