@@ -1,6 +1,6 @@
 /**
- * What the operations of this function do to the world, as an interface: `store.ts` is MySQL, `memory-store.ts` the
- * simulation's. Every method that takes part in a transaction is on `OrderTransaction`; a crash between any two of them loses
+ * What the operations of this function do to the world, as an interface: `store.ts` is MySQL, `memory-store.ts` memory, and the
+ * simulation has its own. Every method that takes part in a transaction is on `OrderTransaction`; a crash between any two of them loses
  * all of the transaction.
  */
 import type {

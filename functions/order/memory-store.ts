@@ -1,5 +1,5 @@
 /**
- * The effects of this function in memory, for the simulation and for tests of decisions: the operations are the ones that run
+ * The effects of this function in memory, for property tests: the operations are the ones that run
  * in production. A transaction works on a copy and one runs at a time, as the row locks of an activity make it; `step` is
  * awaited before each step, and what it throws is a crash there.
  */
