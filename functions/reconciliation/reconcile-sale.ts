@@ -44,6 +44,7 @@ export function countersAgree(
   let sold = 0
   let confirmed = 0
   let total = 0
+  let travelling = 0
   for (const snapshot of snapshots) {
     if (!snapshot?.whole || snapshot.state === 'rebuilding' || snapshot.outboxLength > 0 || snapshot.left < 0)
       return false
@@ -51,8 +52,10 @@ export function countersAgree(
     sold += snapshot.sold
     confirmed += snapshot.confirmed
     total += snapshot.total
+    travelling += snapshot.sent - snapshot.received
   }
-  return sold === totals.liveUnits && confirmed === totals.liveOrders && total === stock
+  // Units that left one bucket and never reached the other are offered to nobody until their transfer is finished.
+  return travelling === 0 && sold === totals.liveUnits && confirmed === totals.liveOrders && total === stock
 }
 
 export async function reconcileSale(
