@@ -6,7 +6,8 @@ import { ensureServices, SetupError, type Services } from './services/ensure.ts'
 import { serviceNames } from './services/types.ts'
 import { generatedStep, staticSteps } from './test/check-steps.ts'
 import { startCoverage } from './test/coverage.ts'
-import { runAva, type TestCounts } from './test/run-ava.ts'
+import type { TestCounts } from './test/ava-summary.ts'
+import { runAva } from './test/run-ava.ts'
 import { runChecks } from './test/run-checks.ts'
 
 const own = ['--yes', '--help', '-h']
@@ -43,12 +44,12 @@ async function runTests(services: Promise<Services>, checked: Promise<unknown>):
     await checked
     if (ending.signal.aborted) return { passed: 0, failed: 1, skipped: 0 }
     if (avaArguments.length > 0) {
-      return await runAva({ args: avaArguments, environment: running.environment, say, signal: ending.signal })
+      return await runAva({ args: avaArguments, environment: running.environment, signal: ending.signal })
     }
     const coverage = await startCoverage(say)
     try {
       const environment = { ...running.environment, ...coverage.environment }
-      const counts = await runAva({ args: [], environment, say, signal: ending.signal })
+      const counts = await runAva({ args: [], environment, signal: ending.signal })
       if (!ending.signal.aborted) await coverage.report()
       return counts
     } finally {
