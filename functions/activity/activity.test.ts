@@ -4,6 +4,8 @@ import {
   inventoryAllocationRefused,
   inventoryWarmedUp,
 } from '@stampede/eventing/catalogue/events.ts'
+import { followActivity } from './sale.ts'
+import type { Activity } from './store.ts'
 import { buy, inMs, now, runningActivity, startStage, typesOf, type Body, type Stage } from './testing.ts'
 
 let stage: Stage
@@ -163,6 +165,15 @@ test('pause and resume at once from many sides – Redis ends as the activity do
   )
   const { state } = await tenant.get(activityId)
   t.deepEqual(await states(), [state, state])
+})
+
+test('followActivity – another decision came while this one was on its way to Redis: the later one holds', async (t) => {
+  const { activity, tenant, states } = await runningActivity(stage)
+  const decided = (version: number, state: string) =>
+    ({ ...activity, tenantId: tenant.tenantId, version, state }) as unknown as Activity
+  // Paused as version 2 and resumed as version 3, but version 2 reaches Redis last.
+  await followActivity(stage.sales, decided(2, 'paused'), async () => decided(3, 'open'))
+  t.deepEqual(await states(), ['open', 'open'])
 })
 
 test('cancel – something was sold: conflict, and the sale goes on', async (t) => {

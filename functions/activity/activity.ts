@@ -18,14 +18,14 @@ import { createServiceTokens, platformTenant } from '@stampede/shared/identity/s
 import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
-import { saleStateOf, type ActivityCommand } from './activity-state.ts'
+import type { ActivityCommand } from './activity-state.ts'
 import { noteFacts, transition, transitionIfAllowed, type ChangeContext } from './change-activity.ts'
 import { checkConsistency, type Consistency } from './consistency.ts'
 import { migrations } from './generated/migrations.ts'
 import { createOtherFunctions } from './other-functions.ts'
 import { learn, preCheck, type PreCheck } from './pre-check.ts'
 import { buildReport, overTime, readSold, type Report } from './report.ts'
-import { applySaleState, holdSale, readSale, sums } from './sale.ts'
+import { followActivity, holdSale, readSale, sums } from './sale.ts'
 import { findActivity, insertSample, listSamples, listTransitions, type Activity } from './store.ts'
 
 export const activityConfig = z.object({
@@ -40,9 +40,6 @@ export const activityConfig = z.object({
 export type ActivityConfig = z.output<typeof activityConfig>
 
 const maximumSamples = 2_000
-/** Two decisions of staff at the same time may reach Redis in the wrong order: so often it is looked at again. */
-const maximumApplications = 3
-
 export type ActivityService = ReturnType<typeof createActivityService>
 
 export function createActivityService(config: ActivityConfig, host: HostServices, now: () => number = Date.now) {
@@ -95,23 +92,10 @@ export function createActivityService(config: ActivityConfig, host: HostServices
     return activity
   }
 
-  /** Makes the sale in Redis say what the activity says, also when another decision overtakes this one. */
-  const applyState = async (activity: Activity): Promise<void> => {
-    let current = activity
-    for (let round = 0; round < maximumApplications; round++) {
-      const wanted = saleStateOf(current.state)
-      if (wanted === undefined) return
-      await applySaleState(sales, current, wanted)
-      const latest = await get(current.tenantId, current.activityId)
-      if (latest.version === current.version) return
-      current = latest
-    }
-  }
-
   /** The decision stands when Redis does not answer: its event and the clock bring it there. */
   const applyStateOrWait = async (activity: Activity): Promise<boolean> => {
     try {
-      await applyState(activity)
+      await followActivity(sales, activity, () => get(activity.tenantId, activity.activityId))
       return true
     } catch (error) {
       host.log.warn(

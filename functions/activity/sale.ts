@@ -1,5 +1,6 @@
 /** The sale of an activity in Redis, all its buckets together. */
 import type { BucketSnapshot, SaleState, SaleStore } from '@stampede/shared/sale/types.ts'
+import { saleStateOf } from './activity-state.ts'
 import type { Activity } from './store.ts'
 
 type SaleOf = Pick<Activity, 'tenantId' | 'activityId' | 'buckets'>
@@ -35,4 +36,24 @@ export async function applySaleState(store: SaleStore, sale: SaleOf, wanted: Sal
 export async function holdSale(store: SaleStore, sale: SaleOf): Promise<number> {
   await applySaleState(store, sale, 'paused')
   return sums(await readSale(store, sale)).sold
+}
+
+/** Two decisions of staff at the same time may reach Redis in the wrong order: so often it is looked at again. */
+const maximumApplications = 3
+
+/** Makes the sale in Redis say what the activity says, also when another decision overtakes this one. `reread` gives the activity as it is now. */
+export async function followActivity(
+  store: SaleStore,
+  activity: Activity,
+  reread: () => Promise<Activity>,
+): Promise<void> {
+  let current = activity
+  for (let round = 0; round < maximumApplications; round++) {
+    const wanted = saleStateOf(current.state)
+    if (wanted === undefined) return
+    await applySaleState(store, current, wanted)
+    const latest = await reread()
+    if (latest.version === current.version) return
+    current = latest
+  }
 }

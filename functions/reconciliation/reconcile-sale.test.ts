@@ -87,6 +87,19 @@ test('reconcileSale – one bucket of a cluster lost that had given units: toget
   t.is(await sum(held, 'left'), 5)
 })
 
+test('reconcileSale – all lost, and one bucket had sold units of the other: none offers what the other sold', async (t) => {
+  const held = await hold(t, { buckets: 2, perUserLimit: 20 })
+  const users = Array.from({ length: 30 }, (_, index) => `u${index}`)
+  const [zero, one] = [0, 1].map((bucket) => users.find((user) => held.bucketOf(user) === bucket)!)
+  held.note(held.number(), zero!, 'live', 15)
+  held.note(held.number(), one!, 'live', 1)
+  for (const bucket of [0, 1]) await held.loseBucket(bucket)
+  t.like(await reconcileSale(held.saleEffects, { full: false }), { outcome: 'rebuilt' })
+  const lefts = (await held.snapshots()).map((snapshot) => snapshot!.left)
+  t.true(lefts.every((left) => left >= 0))
+  t.is(lefts[0]! + lefts[1]!, 4)
+})
+
 test('reconcileSale – orders still arrive during the rebuild: waits for them', async (t) => {
   const held = await hold(t)
   await sell(held, 2)
