@@ -117,6 +117,11 @@ export class EventConsumer {
     this.#commitTimer ??= setInterval(() => void this.#commit(), commitIntervalMs)
   }
 
+  /** Starts, and goes on trying when it fails; `joined` tells when it worked. */
+  startInBackground(): void {
+    void this.#startOrRepeat()
+  }
+
   /** Lets deliveries that run come to an end (at most `graceMs`), commits, and leaves the group. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true
@@ -266,6 +271,10 @@ export class EventConsumer {
 
   async #restart(broken: Consumer): Promise<void> {
     await broken.disconnect().catch(() => {})
+    await this.#startOrRepeat()
+  }
+
+  async #startOrRepeat(): Promise<void> {
     if (this.#stopping) return
     try {
       await this.start()
@@ -274,7 +283,7 @@ export class EventConsumer {
         { consumer: this.name, error: (error as Error).message },
         'consumer could not be started, will repeat',
       )
-      this.#restartLater(this.#consumer ?? broken)
+      if (this.#consumer) this.#restartLater(this.#consumer)
     }
   }
 }

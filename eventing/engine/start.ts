@@ -123,8 +123,10 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         return { consumer, isNew: startOffsets.length > 0 }
       }),
     )
-    await Promise.all(consumers.map(({ consumer }) => consumer.start()))
-    // A group that has no offsets yet would begin at the end: it must have fixed them before the first event is accepted.
+    // A group that has no offsets yet would begin at the end: it must have fixed them before the first event is accepted. The
+    // others may take their time: after a crash a group forms again only when Kafka has given up its old member.
+    for (const { consumer, isNew } of consumers) if (!isNew) consumer.startInBackground()
+    await Promise.all(consumers.filter(({ isNew }) => isNew).map(({ consumer }) => consumer.start()))
     await Promise.all(consumers.filter(({ isNew }) => isNew).map(({ consumer }) => consumer.joined))
 
     const all = consumers.map(({ consumer }) => consumer)
