@@ -69,7 +69,7 @@ export function brokenGuarantees(report: SaleReport): string[] {
 const number = (value: number) => value.toLocaleString('en-US')
 
 export function reportLines(report: SaleReport): string[] {
-  const line = (name: string, value: string) => `  ${name.padEnd(26)}${value}`
+  const line = (name: string, value: string) => `  ${name.padEnd(30)}${value}`
   const reasons = Object.entries(report.refusedByReason).sort(([, a], [, b]) => b - a)
   const verdict = brokenGuarantees(report)
   return [
