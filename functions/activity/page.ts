@@ -21,10 +21,10 @@ body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 sy
 main { max-width: 70rem; margin: 0 auto; padding: clamp(1rem, 3vw, 2.5rem); }
 h1 { font-size: clamp(1.5rem, 4vw, 2.4rem); line-height: 1.15; margin: 0 0 .25rem; letter-spacing: -.02em; overflow-wrap: anywhere; }
 h2 { font-size: 1rem; margin: 0 0 .75rem; color: var(--soft); font-weight: 600; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 1.1rem 1.25rem; }
-.grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(11rem, 100%), 1fr)); margin: 1rem 0; }
+.card { min-width: 0; container-type: inline-size; background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 1.1rem 1.25rem; }
+.grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(9.5rem, 100%), 1fr)); margin: 1rem 0; }
 .wide { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); margin: 1rem 0; }
-.number { font-size: clamp(1.6rem, 4.5vw, 2.4rem); font-weight: 700; line-height: 1.1; letter-spacing: -.02em; }
+.number { font-size: clamp(1.25rem, 15cqi, 2.3rem); overflow-wrap: anywhere; font-weight: 700; line-height: 1.1; letter-spacing: -.02em; }
 .soft { color: var(--soft); font-size: .875rem; }
 .badge { display: inline-block; padding: .15rem .7rem; border-radius: 99px; border: 1px solid var(--line); font-size: .875rem; font-weight: 600; }
 table { width: 100%; border-collapse: collapse; font-size: .9rem; }

@@ -108,6 +108,12 @@ test('report – page: shows the numbers in a real browser, runs nothing, asks f
     t.true((await page.locator('svg rect').count()) > 8)
     t.is(await page.evaluate('getComputedStyle(document.querySelector("h1")).marginTop'), '0px', 'the style is let in')
     t.true(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'))
+    t.true(
+      await page.evaluate(
+        '[...document.querySelectorAll(".number")].every((number) => number.scrollWidth <= number.clientWidth)',
+      ),
+      'numbers stay in their cards',
+    )
     t.deepEqual(
       asked.filter((url) => !url.endsWith('favicon.ico')),
       ['http://report.test/'],
