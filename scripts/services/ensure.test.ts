@@ -40,10 +40,13 @@ test('services – start, survive a kill with their data, and end', async (t) =>
     await services.restart(target)
     t.not(services.pids()[target], before[target])
   }
-  const again = await mysql.createConnection(DATABASE_URL)
-  const [rows] = await again.query<RowDataPacket[]>('SELECT id FROM kept')
-  t.is(rows.length, 1)
-  again.destroy()
+  const keptRows = async () => {
+    const again = await mysql.createConnection(DATABASE_URL)
+    const [rows] = await again.query<RowDataPacket[]>('SELECT id FROM kept')
+    again.destroy()
+    return rows.length
+  }
+  t.is(await keptRows(), 1)
   const redis = new Redis(REDIS_URL)
   await redis.set('kept', 'yes')
   redis.disconnect()
@@ -54,6 +57,7 @@ test('services – start, survive a kill with their data, and end', async (t) =>
   const second = await start()
   t.is(second.environment.REDIS_URL, REDIS_URL, 'ports are remembered')
   t.is(second.environment.DATABASE_URL, DATABASE_URL)
+  t.is(await keptRows(), 1)
   const reader = new Redis(REDIS_URL)
   t.is(await reader.get('kept'), 'yes')
   reader.disconnect()
