@@ -36,6 +36,8 @@ export class Press implements PendingPurchase {
   readonly credentials: Credentials
   activityId: string
   buyer: Buyer | undefined = undefined
+  /** Set when it is refused before a decision. */
+  answer: Answer | undefined = undefined
   body = ''
   bodyBytes = 0
   quantity = 1
@@ -80,14 +82,24 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
   const { passes, tokens, sales, decider, counters, orderNumbers, rate, burst, now } = dependencies
   let asynchronous = 0
 
+  /** Refusals wait for the end of the turn: writing each between two reads wakes the client each time and costs half as much again. */
+  let refused: Press[] = []
+  const sendRefused = (): void => {
+    const presses = refused
+    refused = []
+    for (const press of presses) send(press.response, press.answer!)
+  }
   const refuse = (press: Press, answer: Answer): void => {
     counters.presses.add(answer.reason)
-    send(press.response, answer)
+    press.answer = answer
+    if (refused.push(press) === 1) setImmediate(sendRefused)
   }
 
   const settle = (press: Press, outcome: Outcome): void => {
     const redisNowMs = now() + (press.sale?.clockOffsetMs ?? 0)
-    refuse(press, answerOf(outcome, redisNowMs))
+    const answer = answerOf(outcome, redisNowMs)
+    counters.presses.add(answer.reason)
+    send(press.response, answer)
   }
 
   /** The last step of admission: the sale is known. */
@@ -107,7 +119,7 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
       const verdict = decideSoldOut(sale.winners, sale.perUserLimit, userId, quantity, idempotencyKey)
       if (verdict !== undefined) {
         counters.decided.add('memory')
-        return settle(press, verdict)
+        return refuse(press, answerOf(verdict, nowMs))
       }
     }
     press.buckets = sale.buckets.length
@@ -213,14 +225,14 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
       press.bodyBytes += chunk.length
       if (press.bodyBytes > maximumBodyBytes) {
         // Once; what follows is not read: the connection closes with the answer.
-        if (!press.response.headersSent) refuse(press, answers.tooLarge)
+        if (press.answer === undefined) refuse(press, answers.tooLarge)
         request.pause()
         return
       }
       press.body += chunk.toString('latin1')
     })
     request.on('end', () => {
-      if (!press.response.headersSent) next(press)
+      if (press.answer === undefined) next(press)
     })
   }
 

@@ -1,0 +1,46 @@
+-- wrk script: POSTs to one path with headers and a body from a file, one line for each request:
+-- `pass<TAB>device<TAB>body`, empty device: no such header. Threads take turns through the lines; when they run out, wrk begins again.
+-- Arguments: path of the file, path of the request, number of threads.
+
+local counter = 0
+function setup(thread)
+  thread:set('number', counter)
+  counter = counter + 1
+end
+
+function init(arguments)
+  local threads = tonumber(arguments[3])
+  heads = {}
+  local index = 0
+  for line in io.lines(arguments[1]) do
+    if index % threads == number then
+      local pass, device, body = string.match(line, '^([^\t]*)\t([^\t]*)\t(.*)$')
+      local extra = ''
+      if device ~= '' then
+        extra = 'stampede-device: ' .. device .. '\r\n'
+      end
+      heads[#heads + 1] = 'stampede-pass: ' .. pass .. '\r\n' .. extra .. 'content-length: ' .. #body .. '\r\n\r\n' .. body
+    end
+    index = index + 1
+  end
+  start = 'POST ' .. arguments[2] .. ' HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n'
+  at = 0
+  total = #heads
+end
+
+function request()
+  at = at + 1
+  if at > total then
+    at = 1
+  end
+  return start .. heads[at]
+end
+
+-- One line that a program reads; latencies in microseconds.
+function done(summary, latency, requests)
+  io.write(string.format(
+    'FIGURES requests=%d durationMicros=%d p50=%d p95=%d p99=%d max=%d failed=%d not2xx=%d\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(95), latency:percentile(99), latency.max,
+    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout, summary.errors.status
+  ))
+end
