@@ -79,14 +79,16 @@ export function createBroker({
   return {
     subscribe: (subscriber: Subscriber) => subscribers.push(subscriber),
     /** The broker has the event when this returns. */
-    publish(event: SimulatedEvent) {
+    publish(event: SimulatedEvent, atOnce = false) {
       for (const subscriber of subscribers) {
         if (!subscriber.types.includes(event.type)) continue
         open++
         // A payment in the dead letter is work for people; everything else must heal by itself.
         const limited = !event.type.includes('payment') && random.chance(faults().deadLetters)
-        scheduler.later(`deliver ${event.type} to ${subscriber.name}`, random.below(faults().delayMs + 1), () =>
-          deliver(subscriber, event, 1, limited),
+        scheduler.later(
+          `deliver ${event.type} to ${subscriber.name}`,
+          atOnce ? 0 : random.below(faults().delayMs + 1),
+          () => deliver(subscriber, event, 1, limited),
         )
       }
     },

@@ -1,5 +1,5 @@
 /** People: they press, press again when they get no clear answer, pay in time, late, twice or not at all, and cancel. */
-import { orderCreated, paymentSucceeded } from '../../eventing/catalogue/events.ts'
+import { paymentSucceeded } from '../../eventing/catalogue/events.ts'
 import type { DecisionOutcome } from '../../functions/seckill/decide-together.ts'
 import type { Actor } from './scheduler.ts'
 import type { World } from './world.ts'
@@ -22,7 +22,7 @@ export async function buy(world: World, actor: Actor): Promise<void> {
       }
       await scheduler.sleep(actor, 'presses again', 100 + random.below(1_500))
     }
-    await scheduler.sleep(actor, 'waits', random.below(random.chance(0.5) ? 50 : 8_000))
+    await scheduler.sleep(actor, 'waits', random.below(random.pick([50, 1_500, 8_000])))
   }
 }
 
@@ -34,7 +34,7 @@ type Created = { orders: { orderNumber: string; userId: string; amountCents: num
 
 /** The payment provider and the buyers behind it: told of an order, they pay it or cancel it at some time. */
 export function settleOrders(world: World, data: unknown): void {
-  const { scheduler, settings, sale, broker } = world
+  const { scheduler, settings } = world
   const timeoutMs = settings.paymentTimeoutSeconds * 1_000
   for (const { orderNumber, userId, amountCents, currency } of (data as Created).orders) {
     if (world.seenOrders.has(orderNumber)) continue
@@ -51,29 +51,36 @@ export function settleOrders(world: World, data: unknown): void {
       const delayMs = random.chance(settings.paysLate)
         ? timeoutMs + random.between(-200, random.chance(0.5) ? 1_500 : timeoutMs)
         : random.below(timeoutMs)
-      scheduler.later(`${userId} pays ${orderNumber}`, delayMs, () => {
-        world.payments.push({
-          paymentId,
-          orderNumber,
-          get settled() {
-            return world.database.tables.payments.has(paymentId)
-          },
-        })
-        const received = {
-          tenantId: sale.tenantId,
-          orderNumber,
-          paymentId,
-          amountCents: cents,
-          currency,
-          paidAtMs: scheduler.now(),
-        }
-        for (let copy = 0; copy < copies; copy++)
-          broker.publish({ type: paymentSucceeded.type, id: paymentId, data: received })
-      })
+      scheduler.later(`${userId} pays ${orderNumber}`, delayMs, () =>
+        tell(world, { orderNumber, paymentId, amountCents: cents, currency }, copies),
+      )
     }
     pay('1', amountCents, random.chance(settings.oddPayments) ? 2 : 1)
     if (random.chance(settings.oddPayments)) pay('2', random.chance(0.5) ? amountCents : amountCents + 1, 1)
   }
 }
 
-export const paymentSubscription = { types: [orderCreated.type] }
+/** A buyer who pays in the moment in which the order's time is over. */
+export function payAtOnce(world: World, orderNumber: string): void {
+  const order = world.database.tables.orders.get(orderNumber)
+  const paymentId = `pay-${orderNumber}-3`
+  if (!order || world.payments.some((payment) => payment.paymentId === paymentId)) return
+  tell(world, { orderNumber, paymentId, amountCents: order.amountCents, currency: order.currency }, 1, true)
+}
+
+type Payment = { orderNumber: string; paymentId: string; amountCents: number; currency: string }
+
+function tell(world: World, payment: Payment, copies: number, atOnce = false): void {
+  const { scheduler, sale, broker } = world
+  const { orderNumber, paymentId } = payment
+  world.payments.push({
+    paymentId,
+    orderNumber,
+    get settled() {
+      return world.database.tables.payments.has(paymentId)
+    },
+  })
+  const received = { tenantId: sale.tenantId, ...payment, paidAtMs: scheduler.now() }
+  for (let copy = 0; copy < copies; copy++)
+    broker.publish({ type: paymentSucceeded.type, id: paymentId, data: received }, atOnce)
+}

@@ -5,8 +5,8 @@
  * SK1  Orders that hold stock never exceed the stock, nor a buyer's the limit. In Redis, a purchase never takes `left` below 0.
  * SK2  At rest every purchase that was answered 202 is an order (pending, paid or ended) or was rejected and released; Redis and the database hold
  *      the same live purchases; left + live = stock in both. Excepted are purchases that two failures at once took: Redis forgot its last second,
- *      and the process that accepted them died before it could restore them, and Kafka did not have them. Without two failures nothing that was
- *      accepted is rejected.
+ *      and the process that accepted them died before it could restore them, and Kafka did not have them. What was accepted is
+ *      only rejected where `mayReject` says why.
  * SK3  At every step: an accepted purchase has its message in the outbox, or Kafka has it, or its order is stored; a message in the outbox has its deduction.
  * SK4  With several buckets, units are neither lost nor made on the way, in a sale that is whole. When nothing failed and nothing was given back, "sold out" is only
  *      ever said when at rest no unit is left.
@@ -15,6 +15,7 @@
  */
 import { holdsStock } from '../../functions/order/order-state.ts'
 import { parseBuyerEntries } from '../../shared/sale/buyer-entries.ts'
+import { bucketOf } from '../../shared/sale/bucket.ts'
 import type { BuyerEntry } from '../../shared/sale/types.ts'
 import { Violation } from './ledger.ts'
 import type { BucketDump } from './redis/redis.ts'
@@ -30,13 +31,17 @@ export type BucketView = {
   balance: number
   live: (BuyerEntry & { userId: string })[]
   known: Set<string>
+  released: string[]
+  /** The Redis process is the one that the sale knows. */
+  whole: boolean
   messages: string[]
 }
 
 /** `entries` keeps what was parsed: most buyers do not change from step to step. */
-export function viewBucket(dump: BucketDump, entries: Map<string, BuyerEntry[]>): BucketView {
+export function viewBucket(dump: BucketDump, entries: Map<string, BuyerEntry[]>, runId: string): BucketView {
   const live: BucketView['live'] = []
   const known = new Set<string>()
+  const released: string[] = []
   for (const [userId, text] of Object.entries(dump.buyers)) {
     let parsed = entries.get(text)
     if (!parsed) {
@@ -45,7 +50,8 @@ export function viewBucket(dump: BucketDump, entries: Map<string, BuyerEntry[]>)
     }
     for (const entry of parsed) {
       known.add(entry.orderNumber)
-      if (entry.status !== 'released') live.push({ ...entry, userId })
+      if (entry.status === 'released') released.push(entry.orderNumber)
+      else live.push({ ...entry, userId })
     }
   }
   const { sale } = dump
@@ -58,6 +64,8 @@ export function viewBucket(dump: BucketDump, entries: Map<string, BuyerEntry[]>)
     balance: Number(sale['total']) + Number(sale['received']) - Number(sale['sent']),
     live,
     known,
+    released,
+    whole: sale['run'] === runId,
     messages,
   }
 }
@@ -81,14 +89,23 @@ export function checkBuckets(world: World, views: readonly BucketView[], command
     }
     total += view.left + view.sold
     const messages = new Set(view.messages)
+    for (const orderNumber of view.known) ledger.present(orderNumber)
     for (const { orderNumber, status } of view.live) {
-      ledger.present(orderNumber)
       if (status !== 'accepted' || messages.has(orderNumber) || ledger.inKafka.has(orderNumber)) continue
       if (world.database.tables.orders.has(orderNumber) || world.database.tables.rejections.has(orderNumber)) continue
       throw new Violation(
         'SK3',
         `${orderNumber} is deducted, but its message is neither in the outbox nor in Kafka after ${command}`,
       )
+    }
+    for (const orderNumber of view.released) {
+      const order = world.database.tables.orders.get(orderNumber)
+      const ended = order ? !holdsStock(order.state) : world.database.tables.rejections.has(orderNumber)
+      if (!ended)
+        throw new Violation(
+          'SK6',
+          `${orderNumber} was released, but its order is ${order?.state ?? 'not stored'} after ${command}`,
+        )
     }
     for (const orderNumber of messages) {
       if (!view.known.has(orderNumber) && !ledger.deducted.has(orderNumber)) {
@@ -107,7 +124,7 @@ export function checkBuckets(world: World, views: readonly BucketView[], command
     return sum + open.reduce((moved, [, record]) => moved + Number(record.split(':')[1]), 0)
   }, 0)
   // Until a restarted Redis is recovered, one bucket may know of a transfer that the other has forgotten.
-  if (views.every((view) => view.dump.sale['run'] === world.runId()) && total + travelling !== sale.stock) {
+  if (views.every((view) => view.whole) && total + travelling !== sale.stock) {
     throw new Violation(
       'SK4',
       `${total} units in the buckets and ${travelling} on their way are not ${sale.stock} after ${command}`,
@@ -115,18 +132,32 @@ export function checkBuckets(world: World, views: readonly BucketView[], command
   }
 }
 
+/** A bucket of a restarted Redis was opened: every living process must have restored what it remembers. */
+export function checkRecovered({ ledger, settings, sale }: World, bucket: number): void {
+  if (settings.faults.requests > 0) return
+  for (const orderNumber of ledger.vanished) {
+    const press = ledger.presses.get(orderNumber)
+    if (!press || ledger.holderIsDead(orderNumber) || bucketOf(press.userId, sale.buckets) !== bucket) continue
+    throw new Violation('SK2', `the sale goes on before ${press.actor.name} has restored ${orderNumber}`)
+  }
+}
+
 /**
- * An accepted purchase may be rejected only when two failures met: Redis forgot, and what could have restored it in time was gone,
- * too (a process with its journal, or its connection).
+ * An accepted purchase may be rejected only when less is allocated than the sale in Redis offers, or when Redis forgot and that could not be made good in time: a process died with its journal, a
+ * connection broke, or units had moved between buckets (the journals know purchases, not transfers: the bucket that gave units away may
+ * sell them again before the reconciliation covers the other).
  */
 function mayReject({ settings, ledger }: World): boolean {
-  return ledger.state.redisRestarts > 0 && (ledger.state.processCrashes > 0 || settings.faults.requests > 0)
+  const { redisRestarts, processCrashes } = ledger.state
+  if (settings.allocationShort > 0) return true
+  return redisRestarts > 0 && (processCrashes > 0 || settings.faults.requests > 0 || settings.buckets > 1)
 }
 
 /** After each commit. */
 export function checkOrders(world: World): void {
-  const { database, sale } = world
+  const { database, sale, settings } = world
   const { orders, rejections, allocations, payments } = database.tables
+  const allocated = sale.stock - settings.allocationShort
   const perUser = new Map<string, number>()
   let live = 0
   for (const order of orders.values()) {
@@ -135,7 +166,7 @@ export function checkOrders(world: World): void {
     live += order.quantity
     perUser.set(order.userId, (perUser.get(order.userId) ?? 0) + order.quantity)
   }
-  if (live > sale.stock) throw new Violation('SK1', `oversold: ${live} units in orders, ${sale.stock} in stock`)
+  if (live > allocated) throw new Violation('SK1', `oversold: ${live} units in orders, ${allocated} allocated`)
   for (const [userId, held] of perUser) {
     if (held > sale.perUserLimit)
       throw new Violation('SK1', `${userId} holds ${held} units, the limit is ${sale.perUserLimit}`)

@@ -51,6 +51,7 @@ export function createLedger() {
     deducted,
     vanished,
     lostTwice,
+    holderIsDead,
     state,
     pressed: (press: PressRecord) => void presses.set(press.orderNumber, press),
     /** Redis restarted and has forgotten these. */

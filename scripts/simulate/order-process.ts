@@ -71,7 +71,15 @@ export function startOrderProcess(world: World, actor: Actor): OrderProcess {
     }
   }
   void every(relayEveryMs, relayOutbox)
-  void every(cancelEveryMs, () => cancelOverdue({ store, now: scheduler.now }))
+  const watched = {
+    ...store,
+    findOverdue: async (...asked: Parameters<typeof store.findOverdue>) => {
+      const overdue = await store.findOverdue(...asked)
+      world.aboutToCancel(overdue.flatMap((group) => group.orderNumbers))
+      return overdue
+    },
+  }
+  void every(cancelEveryMs, () => cancelOverdue({ store: watched, now: scheduler.now }))
 
   return {
     handle: async (event) => {

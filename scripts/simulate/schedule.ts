@@ -71,8 +71,10 @@ export async function playSchedule(
     let restingSinceMs: number | undefined
     scheduler.later('no more faults', troubledMs, () => world.calmDown())
     const atRest = (): boolean => {
-      for (const fault of faults) fault()
-      if (scheduler.now() - startMs < troubledMs) return false
+      if (scheduler.now() - startMs < troubledMs) {
+        for (const fault of faults) fault()
+        return false
+      }
       if (unrest(world) !== undefined) {
         restingSinceMs = undefined
         return false

@@ -7,6 +7,8 @@ import type { Random } from './random.ts'
 export type Settings = {
   stock: number
   perUserLimit: number
+  /** Units that the allocation in the database has less than the sale in Redis: then some accepted purchases must be rejected. */
+  allocationShort: number
   buckets: number
   buyers: number
   seckillProcesses: number
@@ -45,9 +47,10 @@ export function randomSettings(random: Random): Settings {
   const stock = random.between(1, 4)
   return {
     stock,
+    allocationShort: random.chance(0.15) ? 1 : 0,
     perUserLimit: random.chance(0.6) ? 1 : 2,
     buckets: stock > 1 && random.chance(0.4) ? 2 : 1,
-    buyers: random.between(2, 6),
+    buyers: random.between(2, 8),
     seckillProcesses: random.chance(0.5) ? 1 : 2,
     orderProcesses: random.chance(0.6) ? 1 : 2,
     paymentTimeoutSeconds: random.between(2, 5),

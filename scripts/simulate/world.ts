@@ -14,8 +14,8 @@ import * as scripts from '../../lua/generated/scripts.ts'
 import { bucketKeys, registryKey } from '../../shared/sale/keys.ts'
 import type { BucketRef, BuyerEntry, SaleDefinition } from '../../shared/sale/types.ts'
 import { createBroker } from './broker.ts'
-import { buy, settleOrders } from './buyers.ts'
-import { checkBuckets, checkOrders, viewBucket, type BucketView } from './invariants.ts'
+import { buy, payAtOnce, settleOrders } from './buyers.ts'
+import { checkBuckets, checkOrders, checkRecovered, viewBucket, type BucketView } from './invariants.ts'
 import { createLedger, Violation } from './ledger.ts'
 import { createSimulatedDatabase, type OutboxRow } from './order-store.ts'
 import { startOrderProcess, type OrderProcess } from './order-process.ts'
@@ -96,8 +96,10 @@ export function createWorld(options: {
   }
 
   // Redis ---------------------------------------------------------------------------------------------------------------
+  let runId = ''
   const parsed = new Map<string, BuyerEntry[]>()
-  const views = (): BucketView[] => prefixes.map((prefix) => viewBucket(redis.bucket(prefix), parsed))
+  const views = (): BucketView[] => prefixes.map((prefix) => viewBucket(redis.bucket(prefix), parsed, runId))
+  const soldBefore: boolean[] = buckets.map(() => true)
   const leftBefore: number[] = buckets.map(() => Infinity)
   const look = (command: string) =>
     guard(() => {
@@ -107,6 +109,9 @@ export function createWorld(options: {
         if (command === 'purchase' && view.left < 0 && view.left < leftBefore[bucket]!) {
           throw new Violation('SK1', `a purchase took the stock of bucket ${bucket} to ${view.left}`)
         }
+        const sells = view.whole && view.dump.sale['state'] === 'open'
+        if (sells && !soldBefore[bucket]) checkRecovered(world, bucket)
+        soldBefore[bucket] = sells
         leftBefore[bucket] = view.left
       }
     })
@@ -125,7 +130,6 @@ export function createWorld(options: {
         } else if (name === 'eval' || name === 'xdel' || name === 'xadd') look(name)
       },
     })
-  let runId = ''
   const newRunId = () => {
     runId = randomRunId()
     return runId
@@ -175,7 +179,7 @@ export function createWorld(options: {
     tenantId,
     activityId,
     variantId: 'v',
-    allocated: sale.stock,
+    allocated: sale.stock - settings.allocationShort,
     perUserLimit: sale.perUserLimit,
     priceCents: 100,
     currency: 'EUR',
@@ -197,6 +201,7 @@ export function createWorld(options: {
   const reconciliation = newActor('reconciliation')
   const openPresses = new Map<Respond<DecisionOutcome>, Actor>()
   const pickRandom = random.split()
+  const worstMoments = random.split()
   const pick = <P>(processes: readonly Running<P>[]) => {
     const alive = processes.filter((entry) => entry.actor.alive)
     const chosen = alive.length > 0 ? pickRandom.pick(alive) : undefined
@@ -220,7 +225,6 @@ export function createWorld(options: {
     redisClient,
     views,
     refunds,
-    runId: () => runId,
     resends: new Map<string, number>(),
     seenOrders: new Set<string>(),
     payments: [] as { paymentId: string; orderNumber: string; readonly settled: boolean }[],
@@ -264,6 +268,12 @@ export function createWorld(options: {
         clientFault,
       ),
 
+    /** The clock is about to cancel these: the worst moment for a payment. */
+    aboutToCancel: (orderNumbers: readonly string[]) => {
+      if (calm || !worstMoments.chance(settings.paysLate)) return
+      for (const orderNumber of orderNumbers) payAtOnce(world, orderNumber)
+    },
+
     cancel: (request: { userId: string; orderNumber: string }) => {
       void pick(order)
         ?.process.cancel(request)
@@ -302,7 +312,7 @@ export function createWorld(options: {
       if (name === 'seckill') ledger.processDied()
       broker.lost(actor)
       for (const [answer, of] of openPresses) if (of === actor) answer.reject(new Unreachable('the process died'))
-      const downMs = faultRandom.chance(0.5) ? faultRandom.below(300) : faultRandom.below(6_000)
+      const downMs = faultRandom.chance(0.5) ? faultRandom.below(300) : faultRandom.below(10_000)
       scheduler.later(`${actor.name} starts again`, downMs, () => start(actor))
     },
     crashRedis: () => {
@@ -324,7 +334,7 @@ export function createWorld(options: {
     },
     stopBroker: () => {
       down.broker = true
-      scheduler.later('the broker is up', faultRandom.below(4_000), () => {
+      scheduler.later('the broker is up', faultRandom.below(9_000), () => {
         down.broker = false
       })
     },
