@@ -133,11 +133,15 @@ export function checkBuckets(world: World, views: readonly BucketView[], command
 }
 
 /** A bucket of a restarted Redis was opened: every living process must have restored what it remembers. */
-export function checkRecovered({ ledger, settings, sale }: World, bucket: number): void {
+export function checkRecovered({ ledger, settings, sale, database }: World, bucket: number): void {
   if (settings.faults.requests > 0) return
+  const { orders, rejections } = database.tables
   for (const orderNumber of ledger.vanished) {
     const press = ledger.presses.get(orderNumber)
     if (!press || ledger.holderIsDead(orderNumber) || bucketOf(press.userId, sale.buckets) !== bucket) continue
+    // What has ended since holds nothing any more.
+    const order = orders.get(orderNumber)
+    if (rejections.has(orderNumber) || (order && !holdsStock(order.state))) continue
     throw new Violation('SK2', `the sale goes on before ${press.actor.name} has restored ${orderNumber}`)
   }
 }
@@ -227,10 +231,12 @@ export function checkRest(world: World, views: readonly BucketView[]): void {
   for (const [bucket, view] of views.entries()) {
     if (view.left < 0) throw new Violation('SK1', `bucket ${bucket} has ${view.left} left at rest`)
   }
+  // Orders do not carry the key: what is restored from them alone has lost it.
+  const keysKept = !ledger.state.rebuilt && (ledger.state.redisLosses === 0 || ledger.state.processCrashes === 0)
   const keys = new Map<string, string>()
   for (const order of liveOrders) {
     const press = ledger.presses.get(order.orderNumber)
-    if (press?.idempotencyKey === undefined) continue
+    if (!keysKept || press?.idempotencyKey === undefined) continue
     const other = keys.get(press.idempotencyKey)
     if (other !== undefined)
       throw new Violation('SK1', `${other} and ${order.orderNumber} live under one idempotency key`)

@@ -34,7 +34,7 @@ export function createLedger() {
   const vanished = new Set<string>()
   /** Lost by two failures: Redis forgot them, and the process that accepted them died before it could restore them. */
   const lostTwice = new Set<string>()
-  const state = { soldOutAnswers: 0, releases: 0, redisLosses: 0, redisRestarts: 0, processCrashes: 0 }
+  const state = { soldOutAnswers: 0, releases: 0, redisLosses: 0, redisRestarts: 0, processCrashes: 0, rebuilt: false }
 
   const holderIsDead = (orderNumber: string): boolean => {
     const press = presses.get(orderNumber)

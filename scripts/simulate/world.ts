@@ -232,6 +232,7 @@ export function createWorld(options: {
     buyersActive: () => buyersActive,
     reconciled: (result: SaleResult & { sinceMs: number }) => {
       lastReconciliation = result
+      if (result.outcome === 'rebuilt' || result.outcome === 'rebuilding') ledger.state.rebuilt = true
       trace?.(`${scheduler.now() - startMs} reconciliation: ${result.outcome} ${JSON.stringify(result.findings)}`)
     },
     lastReconciliation: () => lastReconciliation,
