@@ -343,33 +343,37 @@ test('activity.settled – sold units leave, unsold go back, once; a cancellatio
 const soon = () => ({ startsAt: new Date(Date.now() + 60_000).toISOString() })
 const running = () => ({ startsAt: new Date(Date.now() - 60_000).toISOString() })
 
-test('warm-up – right after the allocation when the start is near: exact terms in Redis, told once', async (t) => {
-  const tenant = await stage.tenant()
-  await tenant.stock('phone', 101)
-  const terms = tenant.terms({ ...soon(), stock: 101 })
-  await stage.deliver(scheduled(terms))
-  const [one, other] = await Promise.all([0, 1].map((bucket) => stage.sales.snapshot({ ...terms, bucket })))
-  t.is(one!.total + other!.total, 101)
-  t.like(one, {
-    state: 'open',
-    perUserLimit: 1,
-    buckets: 2,
-    startsAtMs: Date.parse(terms.startsAt),
-    endsAtMs: Date.parse(terms.endsAt),
-  })
-  t.is(await stage.tick(), 204)
-  t.deepEqual((await tenant.asService('POST', `/api/v1/allocations/${terms.activityId}/warm-up`)).body, {
-    outcome: 'already-warm',
-  })
-  await stage.said()
-  t.like(
-    stage.published(tenant.tenantId, warmedUpType).map((event) => event.data),
-    [{ activityId: terms.activityId, stock: 101, buckets: 2 }],
-  )
-  t.is(stage.published(tenant.tenantId, warmedUpType).length, 1)
-})
+// Serial: a schedule does not overlap itself, so a tick during another one is none.
+test.serial(
+  'warm-up – right after the allocation when the start is near: exact terms in Redis, told once',
+  async (t) => {
+    const tenant = await stage.tenant()
+    await tenant.stock('phone', 101)
+    const terms = tenant.terms({ ...soon(), stock: 101 })
+    await stage.deliver(scheduled(terms))
+    const [one, other] = await Promise.all([0, 1].map((bucket) => stage.sales.snapshot({ ...terms, bucket })))
+    t.is(one!.total + other!.total, 101)
+    t.like(one, {
+      state: 'open',
+      perUserLimit: 1,
+      buckets: 2,
+      startsAtMs: Date.parse(terms.startsAt),
+      endsAtMs: Date.parse(terms.endsAt),
+    })
+    t.is(await stage.tick(), 204)
+    t.deepEqual((await tenant.asService('POST', `/api/v1/allocations/${terms.activityId}/warm-up`)).body, {
+      outcome: 'already-warm',
+    })
+    await stage.said()
+    t.like(
+      stage.published(tenant.tenantId, warmedUpType).map((event) => event.data),
+      [{ activityId: terms.activityId, stock: 101, buckets: 2 }],
+    )
+    t.is(stage.published(tenant.tenantId, warmedUpType).length, 1)
+  },
+)
 
-test('warm-up – by the clock: what begins within the horizon, not what begins later', async (t) => {
+test.serial('warm-up – by the clock: what begins within the horizon, not what begins later', async (t) => {
   const tenant = await stage.tenant()
   await tenant.stock('phone', 200)
   const near = tenant.terms()
@@ -411,19 +415,22 @@ test('warm-up – Redis lost the sale before its start but there are orders: not
   t.is(await stage.sales.snapshot({ ...terms, bucket: 0 }), undefined)
 })
 
-test('warm-up – Redis lost a sale whose window began: never created fresh, neither by the clock nor by hand', async (t) => {
-  const tenant = await stage.tenant()
-  await tenant.stock('phone', 100)
-  const terms = tenant.terms(running())
-  await stage.deliver(scheduled(terms))
-  t.truthy(await stage.sales.snapshot({ ...terms, bucket: 0 }))
-  await stage.forget(terms)
-  await stage.tick()
-  t.deepEqual((await tenant.asService('POST', `/api/v1/allocations/${terms.activityId}/warm-up`)).body, {
-    outcome: 'needs-rebuild',
-  })
-  t.is(await stage.sales.snapshot({ ...terms, bucket: 0 }), undefined)
-})
+test.serial(
+  'warm-up – Redis lost a sale whose window began: never created fresh, neither by the clock nor by hand',
+  async (t) => {
+    const tenant = await stage.tenant()
+    await tenant.stock('phone', 100)
+    const terms = tenant.terms(running())
+    await stage.deliver(scheduled(terms))
+    t.truthy(await stage.sales.snapshot({ ...terms, bucket: 0 }))
+    await stage.forget(terms)
+    await stage.tick()
+    t.deepEqual((await tenant.asService('POST', `/api/v1/allocations/${terms.activityId}/warm-up`)).body, {
+      outcome: 'needs-rebuild',
+    })
+    t.is(await stage.sales.snapshot({ ...terms, bucket: 0 }), undefined)
+  },
+)
 
 test('warm-up – the process died between Redis and MySQL: completed without a second creation', async (t) => {
   const tenant = await stage.tenant()

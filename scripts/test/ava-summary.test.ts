@@ -19,6 +19,12 @@ for (const [condition, text, exitCode, expected] of [
     1,
     [2, 4, 0],
   ],
+  [
+    'ava does not say how many passed when one failed',
+    `\n  ✔ b (2s)\n  ✘ [fail]: c${output('1 test failed')}`,
+    1,
+    [2, 1, 0],
+  ],
   ['tests that hung failed', output('10 tests passed', '2 tests remained pending after a timeout'), 1, [10, 2, 0]],
   ['a failure without a failed test', output('10 tests passed'), 1, [10, 1, 0]],
   ['ended by a signal', '\n  ✔ a – b\n', null, [0, 1, 0]],

@@ -12,17 +12,20 @@ const meanings: readonly { line: RegExp; counts: keyof TestCounts }[] = [
 
 /**
  * Counts from the summary that ava prints last, below a line of its own. A run that failed without a failed test (a file that
- * cannot be loaded, a process that was ended) counts as one failure, and so does a run without any test.
+ * cannot be loaded, a process that was ended) counts as one failure, and so does a run without any test. When something failed ava
+ * does not say how many tests passed: then their lines are counted.
  */
 export function countsOf(output: string, exitCode: number | null): TestCounts {
   const counts: TestCounts = { passed: 0, failed: 0, skipped: 0 }
-  const summary = output.slice(Math.max(0, output.lastIndexOf('\n  ─\n')))
+  const end = Math.max(0, output.lastIndexOf('\n  ─\n'))
+  const summary = output.slice(end)
   for (const line of summary.split('\n')) {
     for (const meaning of meanings) {
       const match = meaning.line.exec(line.trim())
       if (match) counts[meaning.counts] += Number(match[1])
     }
   }
+  if (counts.passed === 0) counts.passed = output.slice(0, end).match(/^ {2}✔ /gm)?.length ?? 0
   if (counts.failed === 0 && (exitCode !== 0 || counts.passed === 0)) counts.failed = 1
   return counts
 }

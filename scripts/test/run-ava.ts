@@ -10,8 +10,8 @@ export type AvaOptions = {
   signal: AbortSignal
 }
 
-/** More than any summary. */
-const keptCharacters = 100_000
+/** More than all results and any summary. */
+const keptCharacters = 20_000_000
 
 /** Runs ava; its output, results as they come and the details of failures at the end, is passed on as it is. */
 export function runAva({ args, environment, signal }: AvaOptions): Promise<TestCounts> {
