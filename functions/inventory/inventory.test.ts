@@ -322,6 +322,19 @@ test('activity.cancelled – returns all once; before the schedule: the schedule
   t.like((await tenant.asService('GET', `/api/v1/allocations/${overtaken.activityId}`)).body, { state: 'cancelled' })
 })
 
+test('activity.settled – the sale in Redis ends after a while, and is no longer looked after', async (t) => {
+  const tenant = await stage.tenant()
+  await tenant.stock('phone', 100)
+  const terms = tenant.terms(soon())
+  await stage.deliver(scheduled(terms))
+  const { sale } = bucketKeys({ ...terms, bucket: 1 })
+  t.is(await stage.redis.ttl(sale), -1)
+  t.is(await stage.deliver(settled(terms, 70)), 204)
+  const ttlSeconds = await stage.redis.ttl(sale)
+  t.true(ttlSeconds > 600_000 && ttlSeconds <= 604_800, `${ttlSeconds}`)
+  t.false((await stage.sales.listSales()).some(({ activityId }) => activityId === terms.activityId))
+})
+
 test('activity.settled – sold units leave, unsold go back, once; a cancellation afterwards changes nothing', async (t) => {
   const tenant = await stage.tenant()
   await tenant.stock('phone', 120)

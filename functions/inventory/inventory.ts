@@ -32,6 +32,8 @@ export const inventoryConfig = z.object({
   ORDER_URL: z.string(),
   /** Sales that begin within this time are loaded into Redis. */
   WARM_UP_HORIZON_SECONDS: z.coerce.number().int().min(60).max(86_400).default(1_800),
+  /** How long buyers can still ask for the result of a settled sale. */
+  SETTLED_SALE_TTL_SECONDS: z.coerce.number().int().min(60).max(31_536_000).default(604_800),
   /** How far clocks may differ. */
   CLOCK_SKEW_MS: z.coerce.number().int().min(0).max(60_000).default(5_000),
 })
@@ -167,8 +169,13 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
         await closeSale(tenantId, activityId, allocation.terms.buckets)
     },
 
-    onSettled: (event: ReceivedEvent<z.output<typeof activitySettled.data>>) =>
-      handle(event, (context) => settleAllocation(context, event.data)),
+    async onSettled(event: ReceivedEvent<z.output<typeof activitySettled.data>>) {
+      await handle(event, (context) => settleAllocation(context, event.data))
+      const { tenantId, activityId } = event.data
+      const buckets = (await findAllocation(database.pool, tenantId, activityId))?.terms?.buckets
+      // Also when the event comes again: Redis may have been away the first time.
+      if (buckets) await sales.expire({ tenantId, activityId, buckets }, config.SETTLED_SALE_TTL_SECONDS)
+    },
 
     /** The clock: loads every sale that is about to begin, and looks after those that run. */
     async warmUpDue() {

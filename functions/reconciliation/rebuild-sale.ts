@@ -51,7 +51,6 @@ export async function rebuildSale(
   effects: RebuildEffects,
   limits: RebuildLimits = defaultRebuildLimits,
 ): Promise<RebuildResult> {
-  const wanted = await effects.wantedState()
   const numbers = Array.from({ length: effects.buckets }, (_, bucket) => bucket)
   await effects.create()
   // Those that were not lost stand still too: units moved between buckets can only be counted when none moves.
@@ -71,6 +70,8 @@ export async function rebuildSale(
   if (!stable) return { finished: false, restored }
 
   await balance(effects, numbers)
+  // Asked only now: staff may have paused or closed the sale meanwhile.
+  const wanted = await effects.wantedState()
   for (const bucket of numbers) await effects.setState(bucket, wanted)
   return { finished: true, restored }
 }

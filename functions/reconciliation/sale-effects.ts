@@ -113,7 +113,7 @@ export function createSaleEffects(options: SaleEffectsOptions): SaleEffects {
       },
       setState: (bucket, state) => {
         stillMine()
-        return sales.setState(ref(bucket), state)
+        return sales.setState(ref(bucket), state, { rebuilt: true })
       },
       orderPage: (after) => {
         stillMine()

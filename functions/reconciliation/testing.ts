@@ -91,7 +91,7 @@ export async function holdSale(redisUrl: string, overrides: Partial<SaleDefiniti
     create: async () => {
       await store.warmUp(sale, { state: 'rebuilding' })
     },
-    setState: (bucket, state) => store.setState(ref(bucket), state),
+    setState: (bucket, state) => store.setState(ref(bucket), state, { rebuilt: true }),
     orderPage,
     restore: (bucket, operations) => store.restore(ref(bucket), operations, { resend: false }),
     confirm: (bucket, lines) => store.confirm(ref(bucket), lines),

@@ -526,10 +526,11 @@ return restored`,
 export const setState: Script = {
   name: 'set-state',
   numberOfKeys: 1,
-  numberOfArguments: 1,
-  sha1: '0991a5dc4d4a4a5e2a0a2c978d4ee473370859e8',
+  numberOfArguments: 2,
+  sha1: '6533f1e9de8bad3d11897f956b1bbdecaf7492e3',
   code: `local sale_key = KEYS[1]
 local state = ARGV[1]
+local rebuilt = ARGV[2] == '1'
 local current = redis.call('HGET', sale_key, 'state')
 if not current then
   return -1
@@ -537,7 +538,7 @@ end
 if current == state then
   return 1
 end
-if current == 'closed' then
+if current == 'closed' or (current == 'rebuilding' and state ~= 'closed' and not rebuilt) then
   return 0
 end
 redis.call('HSET', sale_key, 'state', state)

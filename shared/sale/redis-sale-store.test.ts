@@ -306,9 +306,21 @@ test('confirm – once for each order, not for released ones', async (t) => {
   )
 })
 
+test('set state – a sale that is being rebuilt stays so until the rebuild ends, or it is closed', async (t) => {
+  const { bucket } = await open()
+  t.true(await store.setState(bucket, 'rebuilding'))
+  for (const state of ['open', 'paused'] as const) {
+    t.false(await store.setState(bucket, state))
+    t.is((await snapshotOf(store, bucket)).state, 'rebuilding')
+  }
+  t.true(await store.setState(bucket, 'paused', { rebuilt: true }))
+  t.true(await store.setState(bucket, 'rebuilding'))
+  t.true(await store.setState(bucket, 'closed'))
+})
+
 test('set state – any change but out of closed', async (t) => {
   const { bucket } = await open()
-  for (const state of ['paused', 'open', 'rebuilding', 'open', 'closed', 'closed'] as const) {
+  for (const state of ['paused', 'open', 'closed', 'closed'] as const) {
     t.true(await store.setState(bucket, state), state)
     t.is((await snapshotOf(store, bucket)).state, state)
   }

@@ -86,8 +86,8 @@ export function createSaleStore(redis: Redis | Cluster, options: SaleStoreOption
       )
     },
 
-    setState: async (bucket, state) =>
-      (await runScript(redis, scripts.setState, [bucketKeys(bucket).sale, state])) === 1,
+    setState: async (bucket, state, { rebuilt = false } = {}) =>
+      (await runScript(redis, scripts.setState, [bucketKeys(bucket).sale, state, rebuilt ? '1' : '0'])) === 1,
 
     snapshot: async (bucket) => {
       const { sale, outbox: stream } = bucketKeys(bucket)

@@ -166,7 +166,7 @@ test('restart of a Redis that forgot everything – not whole until the sale is 
   await store.warmUp(sale, { state: 'rebuilding' })
   t.deepEqual(await buyAs(store, journal, bucket, [press('bob')]), ['recovering'])
   t.deepEqual(await recoverBucket(store, bucket, journal, graceMs), { restored: 1, whole: true })
-  await store.setState(bucket, 'open')
+  await store.setState(bucket, 'open', { rebuilt: true })
   t.deepEqual(await buyAs(store, journal, bucket, [press('ann'), press('bob')]), ['duplicate', 'accepted'])
   t.is(await redis.dbsize(), 4)
 })

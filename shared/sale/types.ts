@@ -125,8 +125,11 @@ export interface SaleStore {
   release(bucket: BucketRef, orders: readonly { userId: string; orderNumber: OrderNumber }[]): Promise<number>
   /** Marks purchases as stored. Idempotent. */
   confirm(bucket: BucketRef, orders: readonly { userId: string; orderNumber: OrderNumber }[]): Promise<number>
-  /** open ↔ paused → closed; closed is final. Returns false when the change is not allowed or the sale does not exist. */
-  setState(bucket: BucketRef, state: SaleState): Promise<boolean>
+  /**
+   * open ↔ paused → closed; closed is final. A sale that is being rebuilt is only closed, until `rebuilt` says that the rebuild ended.
+   * Returns false when the change is not allowed or the sale does not exist.
+   */
+  setState(bucket: BucketRef, state: SaleState, options?: { rebuilt?: boolean }): Promise<boolean>
   snapshot(bucket: BucketRef): Promise<BucketSnapshot | undefined>
   /** Entries of many buyers at once. */
   buyers(bucket: BucketRef, userIds: readonly string[]): Promise<BuyerEntry[][]>
