@@ -185,9 +185,10 @@ export function createDecider<P extends PendingPurchase>(
       for (const { press, verdict } of dry) {
         // Nobody is told "sold out" because Redis did not answer.
         if (moved === undefined) settle(press, { outcome: 'undecided' })
-        else if (moved === 0) settle(press, verdict)
+        else if (moved === 0 && press.attempts > 0) settle(press, verdict)
         else {
-          press.attempts += 1
+          // Nothing to be had elsewhere: units may have come here while this looked there, so the script has the last word.
+          press.attempts = moved === 0 ? maximumAttempts : press.attempts + 1
           lane.waiting.push(press)
         }
       }
