@@ -118,7 +118,7 @@ export function createSimulatedDatabase(options: {
 
   const visible = <K extends keyof Tables>(tx: Transaction, table: K, key: string): ReturnType<Tables[K]['get']> =>
     (tx.written[table].get(key) ?? tables[table].get(key)) as ReturnType<Tables[K]['get']>
-  const insert = <K extends keyof Tables>(tx: Transaction, table: K, key: string, row: unknown) => {
+  const insert = (tx: Transaction, table: keyof Tables, key: string, row: unknown) => {
     if (visible(tx, table, key) !== undefined) throw new DuplicateRow(`duplicate ${key} in ${table}`)
     ;(tx.written[table] as Map<string, unknown>).set(key, row)
   }

@@ -61,13 +61,13 @@ test('simulation – nothing of the real world gets in: other clock, other chanc
     return lines
   }
   const expected = await trace()
-  const real = { now: Date.now, random: Math.random, performance: performance.now }
+  const real = { now: Date.now, random: Math.random }
   const timers: string[] = []
   const { setTimeout: realTimeout, setInterval: realInterval } = globalThis
   try {
     Date.now = () => 42
     Math.random = () => 0.42
-    performance.now = () => 42
+    Object.defineProperty(performance, 'now', { configurable: true, value: () => 42 })
     globalThis.setTimeout = ((callback: () => void, ms: number) => {
       timers.push(`timeout of ${ms} ms`)
       return realTimeout(callback, ms)
@@ -80,7 +80,7 @@ test('simulation – nothing of the real world gets in: other clock, other chanc
   } finally {
     Object.assign(Date, { now: real.now })
     Object.assign(Math, { random: real.random })
-    Object.assign(performance, { now: real.performance })
+    Reflect.deleteProperty(performance, 'now')
     Object.assign(globalThis, { setTimeout: realTimeout, setInterval: realInterval })
   }
   t.deepEqual(timers, [])
@@ -115,7 +115,5 @@ test('random – the same numbers for a seed on every machine, other numbers for
   t.notDeepEqual(numbers(1), numbers(2))
   t.notDeepEqual(numbers(1), numbers(1 + 2 ** 32))
   t.is(new Set(Array.from({ length: 10_000 }, (_, index) => scheduleSeed(1, index))).size, 10_000)
-  t.deepEqual(numbers(12_345), expectedNumbers)
+  t.deepEqual(numbers(12_345), [908, 763, 461, 638, 926])
 })
-
-const expectedNumbers = [0, 0, 0, 0, 0]

@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto'
 import test from 'ava'
 import { Redis } from 'ioredis'
 import { serviceAddresses } from '@stampede/shared/testing/services.ts'
+import * as scripts from '@stampede/lua/generated/scripts.ts'
+import type { Script } from '@stampede/lua/generated/scripts.ts'
+import { bucketKeys, type BucketKeys } from '@stampede/shared/sale/keys.ts'
 import { createRandom, type Random } from '../random.ts'
 import { createSimulatedRedis, type RedisReply } from './redis.ts'
 
@@ -73,7 +76,7 @@ async function onReal(redis: Redis, [name, ...parameters]: Command): Promise<unk
   try {
     return await redis.call(name, ...parameters)
   } catch (error) {
-    return `error ${String((error as Error).message).replace(/, with args.*/s, '')}`
+    return `error ${(error as Error).message.replace(/, with args.*/s, '')}`
   }
 }
 
@@ -148,6 +151,97 @@ test('simulated Redis – a script gets and gives what Redis converts', async (t
     const actual = onEmulation(() => emulation.command(Date.now(), 'EVAL', [script, 1, key, '5']))
     t.deepEqual(actual, expected, script)
   }
+})
+
+/** One random call of one of the sale's scripts; what a script finds depends on the calls before. */
+function randomScriptCall(random: Random, keys: BucketKeys): { script: Script; parameters: (string | number)[] } {
+  const user = () => random.pick(['ann', 'bob', 'cid'])
+  const orderNumber = () => `01ARZ3NDEKTSV4RRFFQ69G5FA${random.below(8)}`
+  const lines = (count: number, line: () => string) => Array.from({ length: count }, line).join('\n')
+  const count = () => random.between(1, 3)
+  const orders = (size: number) => [lines(size, () => `${user()} ${orderNumber()}`), size]
+  const key = () => random.pick(['.', 'key-1', 'key-2'])
+  const units = () => random.between(1, 2)
+  const choices: (() => { script: Script; parameters: (string | number)[] })[] = [
+    () => ({
+      script: scripts.warmUp,
+      parameters: [keys.sale, 6, 6, 2, 0, 9_000_000_000_000, 2, random.pick(['open', 'paused'])],
+    }),
+    () => {
+      const size = count()
+      const packed = lines(size, () => `${user()} ${units()} ${orderNumber()} ${key()} .`)
+      return { script: scripts.purchase, parameters: [keys.sale, keys.buyers, keys.outbox, packed, size] }
+    },
+    () => ({ script: scripts.release, parameters: [keys.sale, keys.buyers, ...orders(count())] }),
+    () => ({ script: scripts.confirm, parameters: [keys.sale, keys.buyers, ...orders(count())] }),
+    () => ({ script: scripts.resend, parameters: [keys.sale, keys.buyers, keys.outbox, ...orders(count())] }),
+    () => {
+      const size = count()
+      const packed = lines(size, () => `${user()} ${random.between(0, 2)} ${orderNumber()} ${key()}`)
+      return {
+        script: scripts.restore,
+        parameters: [keys.sale, keys.buyers, keys.outbox, packed, size, random.pick(['0', '1'])],
+      }
+    },
+    () => ({ script: scripts.setState, parameters: [keys.sale, random.pick(['open', 'paused', 'open'])] }),
+    () => ({ script: scripts.snapshot, parameters: [keys.sale, keys.outbox] }),
+    () => ({ script: scripts.transferOut, parameters: [keys.sale, keys.transfers, 1, units()] }),
+    () => ({
+      script: scripts.transferIn,
+      parameters: [keys.sale, keys.received, `1:${random.between(1, 3)}`, units()],
+    }),
+    () => ({ script: scripts.transferDone, parameters: [keys.transfers, random.between(1, 3), 0] }),
+    () => ({ script: scripts.lowerLeft, parameters: [keys.sale, random.between(0, 6)] }),
+    () => ({ script: scripts.recover, parameters: [keys.sale, 0, '1', ''] }),
+  ]
+  return random.pick(choices)()
+}
+
+/** Times differ between the two. */
+const withoutTimes = (value: unknown): unknown =>
+  JSON.parse(JSON.stringify(value ?? null).replaceAll(/1[0-9]{12}/g, 'time'))
+
+test('simulated Redis – random calls of the scripts of the sale get the replies and leave the data of the real Redis', async (t) => {
+  const redis = connect()
+  const emulation = await createSimulatedRedis()
+  t.teardown(() => {
+    redis.disconnect()
+    emulation.close()
+  })
+  const runId = /run_id:(\w+)/.exec(await redis.info('server'))![1]!
+  const seen = new Set<string>()
+  for (let round = 0; round < 25; round++) {
+    const random = createRandom(1_000 + round)
+    const keys = bucketKeys({ tenantId: 'simulation', activityId: randomBytes(6).toString('hex'), bucket: 0 })
+    emulation.reset(runId)
+    for (let i = 0; i < 60; i++) {
+      const { script, parameters } = randomScriptCall(random, keys)
+      const command: Command = ['EVAL', script.code, script.numberOfKeys, ...parameters]
+      const expected = await onReal(redis, command)
+      const actual = onEmulation(() => emulation.command(Date.now(), command[0], command.slice(1)))
+      t.deepEqual(
+        withoutTimes(actual),
+        withoutTimes(expected),
+        `round ${round}, call ${i}: ${script.name} ${parameters.join(' ')}`,
+      )
+      seen.add(`${script.name} ${String(expected).slice(0, 1)}`)
+    }
+    for (const [name, read] of [
+      [keys.sale, 'HGETALL'],
+      [keys.buyers, 'HGETALL'],
+      [keys.transfers, 'HGETALL'],
+      [keys.received, 'HGETALL'],
+    ] as const) {
+      const sorted = (reply: unknown) => (withoutTimes(reply) as string[]).toSorted()
+      t.deepEqual(sorted(emulation.command(Date.now(), read, [name])), sorted(await onReal(redis, [read, name])), name)
+    }
+    const messages = (reply: unknown) => (reply as [string, string[]][]).map(([, pairs]) => withoutTimes(pairs))
+    const range: Command = ['XRANGE', keys.outbox, '-', '+']
+    t.deepEqual(messages(emulation.command(Date.now(), range[0], range.slice(1))), messages(await onReal(redis, range)))
+    await redis.del(...Object.values(keys))
+  }
+  // The calls must reach more than the refusals.
+  t.true(seen.size > 25, [...seen].join())
 })
 
 test('simulated Redis – a restart takes back the last writes, whole commands only', async (t) => {

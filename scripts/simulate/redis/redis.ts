@@ -59,7 +59,12 @@ function decode(text: string): RedisReply {
 }
 
 /** The heap of the WebAssembly module, as far as it is used here. */
-type Heap = { HEAPU8: Uint8Array; _malloc(bytes: number): number }
+type Heap = {
+  HEAPU8: Uint8Array
+  _malloc(bytes: number): number
+  /** Address of the text; its length is written to `length`. */
+  _lua_tolstring(state: number, at: number, length: number): number
+}
 
 const commandLimitBytes = 256 * 1024
 
@@ -78,14 +83,7 @@ function directCall(engine: LuaEngine, name: string): (value: number, text: stri
     for (let i = 0; i < text.length; i++) heap.HEAPU8[buffer + i] = text.charCodeAt(i)
     lua.lua_pushlstring(address, buffer, text.length)
     const status = lua.lua_pcallk(address, 2, 1, 0, 0, null)
-    // The declared type is for the string form; with a pointer for the length it is an address.
-    const start = Number(
-      (lua.module as unknown as { _lua_tolstring(l: number, at: number, length: number): number })._lua_tolstring(
-        address,
-        -1,
-        length,
-      ),
-    )
+    const start = heap._lua_tolstring(address, -1, length)
     const { HEAPU8 } = heap
     const bytes = HEAPU8[length]! | (HEAPU8[length + 1]! << 8) | (HEAPU8[length + 2]! << 16)
     const result = Buffer.from(HEAPU8.buffer, start, bytes).toString('latin1')
