@@ -63,7 +63,7 @@ async function runTests(services: Promise<Services>, checked: Promise<unknown>):
 // The services start while the checks run; the tests begin when both are done, because both cores are busy until then.
 const checks =
   avaArguments.length > 0 ? Promise.resolve({ passed: 0, failed: 0 }) : runChecks([generatedStep, ...staticSteps], say)
-const services = ensureServices({ purpose: 'test', say, need: serviceNames, assumeYes: yes })
+const services = ensureServices({ purpose: 'test', say, need: serviceNames, browser: true, assumeYes: yes })
 const tests = await runTests(services, checks).catch((error: unknown): TestCounts => {
   say(`✘ set-up\n${error instanceof SetupError ? error.message : String(error instanceof Error ? error.stack : error)}`)
   return { passed: 0, failed: 1, skipped: 0 }

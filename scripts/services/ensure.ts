@@ -14,7 +14,7 @@ import { startKafka } from './local/kafka.ts'
 import type { LocalOptions } from './local/local-service.ts'
 import { startMariadb } from './local/mariadb.ts'
 import { startRedis } from './local/redis.ts'
-import { installPackages, lookAround, neededPackages } from './packages.ts'
+import { browserPackages, installPackages, lookAround, neededPackages } from './packages.ts'
 import { choosePorts, isFree, usualPorts } from './ports.ts'
 import { cleanUpAfterCrashes, endProcesses, readRecord, Records, stateOf } from './records.ts'
 import {
@@ -33,6 +33,8 @@ export type EnsureOptions = {
   purpose: 'start' | 'services' | 'test' | 'bench' | 'drill'
   say: Say
   need: readonly ServiceName[]
+  /** A browser is needed too; it is only installed, not started. */
+  browser?: boolean
   /** Installs packages without asking. */
   assumeYes?: boolean
   /** Instead of the folder of the purpose; kept. */
@@ -70,13 +72,18 @@ export async function ensureServices(options: EnsureOptions): Promise<Services> 
 
   const running = await Promise.all(addressed.map((name) => givenService(name, given[variableOf[name]] as string)))
   for (const service of running) say(service.description)
-  if (own.length === 0) return servicesOf(running, given, async () => {})
+  if (own.length === 0) {
+    await ensureBrowser(options)
+    return servicesOf(running, given, async () => {})
+  }
 
   const ended = await cleanUpAfterCrashes(stampedeFolder)
   if (ended > 0) say(`Ended ${ended} ${ended === 1 ? 'process' : 'processes'} that an earlier run had left behind.`)
   const folder = await claimFolder(options)
   try {
     const started = await startOwn(own, folder, options)
+    // Installed with the other packages, unless the services came from containers.
+    await ensureBrowser(options)
     const services = servicesOf([...running, ...started], given, () => folder.release())
     if (options.outlives) {
       folder.records.record.environment = services.environment
@@ -87,6 +94,11 @@ export async function ensureServices(options: EnsureOptions): Promise<Services> 
     await folder.release()
     throw error
   }
+}
+
+async function ensureBrowser({ browser, say, assumeYes }: EnsureOptions): Promise<void> {
+  const packages = browser ? browserPackages() : []
+  if (packages.length > 0) await installPackages(packages, { say, assumeYes: assumeYes ?? false })
 }
 
 type RunFolder = { path: string; name: string; keepData: boolean; records: Records; release(): Promise<void> }
@@ -151,7 +163,10 @@ async function startOwn(
       say(`${error.message}\nThe containers cannot be used; going on without them.`)
     }
   }
-  const packages = neededPackages(own, await lookAround(stampedeFolder))
+  const packages = [
+    ...neededPackages(own, await lookAround(stampedeFolder)),
+    ...(options.browser ? browserPackages() : []),
+  ]
   if (packages.length > 0) await installPackages(packages, { say, assumeYes: options.assumeYes ?? false })
   const missing = neededPackages(own, await lookAround(stampedeFolder))
   if (missing.length > 0) {

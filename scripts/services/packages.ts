@@ -41,6 +41,15 @@ export function neededPackages(need: readonly ServiceName[], found: Findings): N
   return packages
 }
 
+/** Packages for tests that look at pages; none when there is a browser. */
+export function browserPackages(hasBrowser: boolean = findProgram('chromium') !== undefined): NeededPackage[] {
+  if (hasBrowser || process.env['CHROMIUM_PATH'] !== undefined) return []
+  return [
+    { name: 'chromium', why: 'the tests look at pages in a real browser' },
+    { name: 'fonts-dejavu-core', why: 'the pages need letters' },
+  ]
+}
+
 /** `openjdk version "17.0.15" 2025-04-15`, `openjdk 21 2023-09-19`. */
 export function javaVersion(text: string): number[] | undefined {
   const first = /(?:version )?"?(\d+)(?:\.(\d+))?/.exec(text.replace(/^openjdk\s+/, ''))

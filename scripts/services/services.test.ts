@@ -13,7 +13,7 @@ import { givenService, withoutPassword } from './given.ts'
 import { findProgram } from './local/find-program.ts'
 import { serverProperties } from './local/kafka.ts'
 import { copiedFolder, preparedFolder } from './local/prepared-folder.ts'
-import { commandsFor, installScript, javaVersion, neededPackages } from './packages.ts'
+import { browserPackages, commandsFor, installScript, javaVersion, neededPackages } from './packages.ts'
 import { choosePorts } from './ports.ts'
 import { cleanUpAfterCrashes, readRecord, Records, stateOf, type RunRecord } from './records.ts'
 import { serviceNames, SetupError } from './types.ts'
@@ -314,4 +314,9 @@ test('record – remembers processes and ports', async (t) => {
   t.deepEqual(new Records(folder, false).record.ports['redis'], [7, 0])
   await writeFile(join(folder, 'run.json'), '{"proc')
   t.is(readRecord(folder), undefined)
+})
+
+test('packages – a browser only where there is none', (t) => {
+  t.deepEqual(browserPackages(true), [])
+  t.true(browserPackages(false).some(({ name }) => name === 'chromium'))
 })
