@@ -40,7 +40,7 @@ async function saleWith(calls: number, purchasesEach: number) {
   const bucket = { tenantId: randomId('tenant'), activityId: randomId('activity'), bucket: 0 }
   await store.warmUp({
     ...bucket,
-    stock: 10_000,
+    stock: 100_000,
     perUserLimit: 1,
     buckets: 1,
     startsAtMs: 0,
@@ -128,7 +128,7 @@ test('relay – what leaves Redis is remembered before Kafka has it', async (t) 
         },
         send: () => Promise.reject(new Error('no broker')),
       },
-      options,
+      { ...options, batchPurchases: 1_000 },
     ),
   )
   t.deepEqual(remembered.sort(), accepted.sort())
@@ -292,6 +292,36 @@ test('relay loop – the sweep finds what a dead process left, and claims what i
   while ((await ownStore.snapshot(bucket))?.outboxLength !== 0) await sleep(20)
   t.true(await relay.drain(5_000))
   t.deepEqual(users.sort(), ['ann', 'bob'])
+})
+
+test('relay – a backlog of large entries met with small ones in mind goes to real Kafka in pieces that it takes', async (t) => {
+  const { bucket, accepted } = await saleWith(300, 64)
+  const topic = randomId('relay')
+  const kafka = createKafka({ brokers: kafkaBrokers, clientId: 'test' })
+  const sender = createKafkaSender(kafka, { topic, partitions: 1, replicationFactor: 1 })
+  const state = { ...newRelayState(), purchasesPerEntry: 1 }
+  const sizes: number[] = []
+  const effects: RelayEffects = {
+    store,
+    leaving: () => {},
+    send: async (messages) => {
+      sizes.push(numbersOf(messages).length)
+      await sender.send(messages)
+    },
+  }
+  const { purchases } = await relayOnce(bucket, state, effects, { ...options, batchPurchases: 1_000 })
+  t.is(purchases, accepted.length)
+  t.true(purchases > 10_000)
+  t.true(
+    sizes.every((size) => size <= 4_000),
+    sizes.join(),
+  )
+  t.is(await outboxLength(bucket), 0)
+  await sender.stop()
+  const admin = kafka.admin()
+  await admin.connect()
+  await admin.deleteTopics({ topics: [topic] })
+  await admin.disconnect()
 })
 
 test('relay – to real Kafka: binary CloudEvents with the partition key, everything arrives', async (t) => {

@@ -59,9 +59,13 @@ const nothing: RelayStep = { entries: 0, purchases: 0, events: 0, oldestAccepted
 /** The catalogue's limit on purchases in one event. */
 const maximumPurchasesPerEvent = 1_000
 const maximumEntriesPerBatch = 1_000
+/** Kafka refuses more than 1 MB for one partition at once, for ever; a purchase with its trace is 170 bytes at most. */
+const maximumPurchasesPerSend = 4_000
+/** Assumed of an unknown bucket: what a script call carries under load. Too few would read a backlog in one piece. */
+const usualPurchasesPerEntry = 64
 
 export function newRelayState(): RelayState {
-  return { unsent: [], unacknowledged: [], purchasesPerEntry: 1 }
+  return { unsent: [], unacknowledged: [], purchasesPerEntry: usualPurchasesPerEntry }
 }
 
 /** Groups purchases into events by a shard of the buyers. */
@@ -114,7 +118,7 @@ export async function relayOnce(
   if (entries.length === 0) return nothing
   const messages = toMessages(bucket, entries, options.shards)
   for (const { data } of messages) effects.leaving(bucket, data.purchases)
-  if (messages.length > 0) await effects.send(messages)
+  for (const some of inSends(messages)) await effects.send(some)
   let purchases = 0
   for (const message of messages) purchases += message.data.purchases.length
   state.unsent = []
@@ -122,6 +126,23 @@ export async function relayOnce(
   state.purchasesPerEntry = Math.max(1, (state.purchasesPerEntry + purchases / entries.length) / 2)
   await acknowledge(bucket, state, effects)
   return { entries: entries.length, purchases, events: messages.length, oldestAcceptedAtMs: entries[0]?.acceptedAtMs }
+}
+
+/** One after the other, so that the order holds: entries may carry many more purchases than was expected. */
+function* inSends(messages: readonly RelayMessage[]): Generator<RelayMessage[]> {
+  let some: RelayMessage[] = []
+  let purchases = 0
+  for (const message of messages) {
+    const own = message.data.purchases.length
+    if (some.length > 0 && purchases + own > maximumPurchasesPerSend) {
+      yield some
+      some = []
+      purchases = 0
+    }
+    some.push(message)
+    purchases += own
+  }
+  if (some.length > 0) yield some
 }
 
 async function acknowledge(bucket: BucketRef, state: RelayState, effects: RelayEffects): Promise<void> {
