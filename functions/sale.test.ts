@@ -1,132 +1,20 @@
-/**
- * A whole life: every function in one process on real Redis, MySQL and Kafka, from the draft to the returned stock. Events are
- * handed from the functions' outboxes to the functions directly; the engine that does it in production has its own tests.
- */
+/** A whole life: every function in one process on real Redis, MySQL and Kafka, from the draft to the returned stock. */
 import { randomBytes } from 'node:crypto'
 import test from 'ava'
 import { paymentSucceeded } from '@stampede/eventing/catalogue/events.ts'
-import { serve } from '@stampede/shared/function/serve.ts'
-import { createConsumer, createKafka, ensureTopics } from '@stampede/shared/kafka/connect.ts'
-import { createPasses, parsePassKeys } from '@stampede/shared/identity/pass.ts'
-import { deliver, ping, startEventSink } from '@stampede/shared/testing/events.ts'
-import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
-import { freePort, freshDatabase, serviceAddresses, startRedis } from '@stampede/shared/testing/services.ts'
-import { functions } from './index.ts'
+import { deliver } from '@stampede/shared/testing/events.ts'
+import { caller, eventually, press as pressBuy, startCollection, type Collection } from './testing.ts'
 
-// oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers freely
-type Body = Record<string, any>
-
-async function startCollection() {
-  const identity = await createTestIdentity()
-  const [database, redis, sink, port] = await Promise.all([freshDatabase(), startRedis(), startEventSink(), freePort()])
-  const { kafkaBrokers } = serviceAddresses()
-  const topic = `seckill.orders-${randomBytes(6).toString('hex')}`
-  const url = `http://127.0.0.1:${port}`
-  const passKeys = `k1:${randomBytes(32).toString('base64')}`
-  const serving = await serve(functions, {
-    port,
-    host: '127.0.0.1',
-    environment: {
-      ...identity.environment,
-      DATABASE_URL: database.url,
-      REDIS_URL: redis.url,
-      KAFKA_BROKERS: kafkaBrokers.join(','),
-      RELAY_TOPIC: topic,
-      RELAY_PARTITIONS: '1',
-      K_SINK: sink.url,
-      PASS_KEYS: passKeys,
-      ORDER_URL: url,
-      INVENTORY_URL: url,
-      ACTIVITY_URL: url,
-      SECKILL_URL: url,
-      LOG_LEVEL: 'silent',
-    },
-  })
-  const host = { url, identity }
-  // Broker: 400 says that nobody subscribed.
-  sink.onEvent(async (_event, headers, body) => {
-    const { host: _host, connection: _connection, 'content-length': _length, ...forwarded } = headers
-    const response = await fetch(`${url}/`, {
-      method: 'POST',
-      headers: { ...(forwarded as Record<string, string>), authorization: `Bearer ${await identity.serviceToken()}` },
-      body: new Uint8Array(body),
-    })
-    await response.body?.cancel()
-    if (response.status !== 204 && response.status !== 400) throw new Error(`answered ${response.status}`)
-  })
-  // KafkaSource.
-  const kafka = createKafka({ brokers: kafkaBrokers, clientId: 'sale-test' })
-  await ensureTopics(kafka, [{ topic, partitions: 1, replicationFactor: 1 }])
-  const consumer = createConsumer(kafka, { groupId: topic })
-  await consumer.connect()
-  await consumer.subscribe({ topic, fromBeginning: true })
-  await consumer.run({
-    eachMessage: async ({ message }) => {
-      const headers: Record<string, string> = {}
-      for (const [name, value] of Object.entries(message.headers ?? {})) {
-        headers[name.replace(/^ce_/, 'ce-')] = String(value)
-      }
-      const response = await fetch(`${url}/events/order`, {
-        method: 'POST',
-        headers: { ...headers, authorization: `Bearer ${await identity.serviceToken()}` },
-        body: new Uint8Array(message.value ?? Buffer.alloc(0)),
-      })
-      await response.body?.cancel()
-      if (response.status >= 500) throw new Error(`order answered ${response.status}`)
-    },
-  })
-  const passes = createPasses({ keys: parsePassKeys(passKeys), now: Date.now })
-  return {
-    host,
-    url,
-    sink,
-    identity,
-    passes,
-    tick: (name: string, task: string) => ping(host, name, task),
-    stop: async () => {
-      await consumer.disconnect()
-      await serving.stop()
-      const admin = kafka.admin()
-      await admin.connect()
-      await admin.deleteTopics({ topics: [topic] }).catch(() => {})
-      await admin.disconnect()
-      await sink.stop()
-      await redis.stop()
-      await database.drop()
-    },
-  }
-}
-
-let collection: Awaited<ReturnType<typeof startCollection>>
+let collection: Collection
 test.before(async () => {
   collection = await startCollection()
 })
 test.after.always(() => collection?.stop())
 
-async function eventually<T>(look: () => Promise<T>, enough: (value: T) => boolean): Promise<T> {
-  const untilMs = performance.now() + 30_000
-  for (;;) {
-    const value = await look()
-    if (enough(value)) return value
-    if (performance.now() > untilMs) throw new Error(`still ${JSON.stringify(value)} after 30 s`)
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-}
-
 test('collection – draft, schedule, warm-up, sale, orders, payment, cancellation, settlement, stock returned', async (t) => {
   const tenantId = `t-${randomBytes(6).toString('hex')}`
   const staff = await collection.identity.token({ tenantId, userId: 'chief', roles: ['staff'] })
-  const call = async (method: string, path: string, body?: unknown, token = staff) => {
-    const response = await fetch(`${collection.url}${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${token}`,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    })
-    return { status: response.status, body: (await response.json()) as Body }
-  }
+  const call = caller(collection, staff)
   t.is((await call('PUT', '/api/v1/stocks/phone', { version: 0, onHand: 50, reason: 'counted' })).status, 200)
 
   const startsAtMs = Date.now() + 3_000
@@ -159,15 +47,7 @@ test('collection – draft, schedule, warm-up, sale, orders, payment, cancellati
   await collection.tick('activity', 'clock')
   t.is((await activity())['state'], 'open')
 
-  const press = async (userId: string) => {
-    const pass = collection.passes.issue({ tenantId, userId, activityId, device: '', expiresAtMs: Date.now() + 60_000 })
-    const response = await fetch(`${collection.url}/api/v1/seckill/${activityId}/purchases`, {
-      method: 'POST',
-      headers: { 'stampede-pass': pass, 'content-type': 'application/json' },
-      body: JSON.stringify({ quantity: 1 }),
-    })
-    return { userId, status: response.status, body: (await response.json()) as Body }
-  }
+  const press = (userId: string) => pressBuy(collection, { tenantId, userId, activityId })
   const answers = await Promise.all(Array.from({ length: 25 }, (_, index) => press(`user-${index}`)))
   t.deepEqual(
     answers.map(({ status }) => status),

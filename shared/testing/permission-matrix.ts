@@ -1,6 +1,7 @@
 /**
  * Walks every route of the given definitions, hot ones included, with callers that must be refused, and says where one was
- * not. Refusals must come before anything else, so the requests carry no sensible body unless a hot route needs one.
+ * not. Refusals must come before anything else, so the requests carry no sensible body unless a hot route needs one. What callers of another
+ * tenant get is asked in `tenant-walk.ts`.
  */
 import type { AnyFunction, HotRoute, Route, RouteAuth } from '../function/declaration.ts'
 import type { TestIdentity } from './identity.ts'
@@ -17,11 +18,6 @@ export type MatrixOptions = {
   parameters?: Record<string, string>
   /** A body for routes that look at it before they look at the caller. Default `{}`. */
   bodyFor?: (route: AnyRoute) => unknown
-  /**
-   * A request for something that exists in the tenant `acme`; it is sent with a token of the right kind of another tenant
-   * and must be answered 403 or 404. Undefined: the route is not about one thing.
-   */
-  wrongTenant?: (route: AnyRoute) => Probe | undefined
 }
 
 /** `status` 0: no answer. */
@@ -53,9 +49,6 @@ export async function walkPermissions(options: MatrixOptions): Promise<{ checked
       await expect(route, 'no token', probe, undefined, [401])
       for (const [caller, token] of Object.entries(invalid)) await expect(route, caller, probe, token, [401])
       for (const { caller, token } of wrong[auth]) await expect(route, caller, probe, token, [403])
-      const foreign = options.wrongTenant?.(route)
-      if (foreign)
-        await expect(route, 'another tenant', foreign, await tokenOf(identity, auth, 'other-tenant'), [403, 404])
     }
   }
   return { checked, findings }
@@ -69,11 +62,6 @@ async function wrongKinds(identity: TestIdentity): Promise<Record<Exclude<RouteA
   const service = { caller: 'a service', token: await identity.serviceToken() }
   const pretender = { caller: 'a user who claims to be a service', token: await identity.token({ roles: ['service'] }) }
   return { user: [service], staff: [user, service, pretender], service: [user, staff, pretender] }
-}
-
-async function tokenOf(identity: TestIdentity, auth: RouteAuth, tenantId: string): Promise<string> {
-  if (auth === 'service') return identity.serviceToken(tenantId)
-  return identity.token({ tenantId, roles: auth === 'staff' ? ['staff'] : [] })
 }
 
 function pathOf(route: AnyRoute, parameters: Record<string, string>): string {
