@@ -231,13 +231,11 @@ export const plants = {
     summary: 'an accepted purchase whose order is not stored yet is released as if it never would be',
     reconciliation: (effects) => ({
       ...effects,
-      lookUpOrders: async (numbers) => {
-        const known = await effects.lookUpOrders(numbers)
-        return numbers.map(
-          (orderNumber) =>
-            known.find((order) => order.orderNumber === orderNumber) ?? { orderNumber, fact: 'ended' as const },
-        )
-      },
+      lookUpOrders: async (numbers) =>
+        (await effects.lookUpOrders(numbers)).map(({ orderNumber, fact }) => ({
+          orderNumber,
+          fact: fact === 'unknown' ? ('ended' as const) : fact,
+        })),
     }),
   },
 } as const satisfies Record<string, Plant>

@@ -85,7 +85,7 @@ export function startReconciler(world: World, actor: Actor): void {
           bucketOf: (userId) => bucketOf(userId, sale.buckets),
           snapshots: () => Promise.all(buckets.map((bucket) => store.snapshot(bucket))),
           create: async () => void (await store.warmUp(sale, { state: 'rebuilding' })),
-          setState: (bucket, state) => store.setState(buckets[bucket]!, state),
+          setState: (bucket, state) => store.setState(buckets[bucket]!, state, { rebuilt: true }),
           orderPage: (after) => ask('order page', () => page(after, () => true)),
           restore: (bucket, operations) => store.restore(buckets[bucket]!, operations, { resend: false }),
           confirm: (bucket, orders) => store.confirm(buckets[bucket]!, orders),

@@ -21,10 +21,10 @@ test('simulation – a few thousand schedules of the protocol as it is hold all 
 for (const name of plantNames) {
   test(`simulation – finds the planted bug ${name}, and the seed shows it again`, async (t) => {
     t.timeout(600_000)
-    const { failures } = await playAll({ seed: 7, schedules: bound, plant: name })
+    const redis = await redisFor(name)
+    const { failures } = await playRange({ seed: 7, from: 0, to: bound, plant: name, maximumFailures: 1 }, redis)
     t.is(failures.length, 1, `${name} was not found in ${bound} schedules`)
     const [failure] = failures
-    const redis = await redisFor(name)
     const again = await play(failure!.seed, redis, name)
     redis.close()
     t.deepEqual(again.violation, { guarantee: failure!.guarantee, detail: failure!.detail })
@@ -52,7 +52,8 @@ test('simulation – the same seed gives the same steps, whatever was played bef
   other.close()
 })
 
-test('simulation – nothing of the real world gets in: other clock, other chance, same steps', async (t) => {
+// Alone: other tests load the interpreter, which has timers of its own.
+test.serial('simulation – nothing of the real world gets in: other clock, other chance, same steps', async (t) => {
   const redis = await redisFor(undefined)
   const trace = async () => {
     const lines: string[] = []
@@ -68,12 +69,17 @@ test('simulation – nothing of the real world gets in: other clock, other chanc
     Date.now = () => 42
     Math.random = () => 0.42
     Object.defineProperty(performance, 'now', { configurable: true, value: () => 42 })
+    // The test runner has timers of its own.
+    const note = (timer: string) => {
+      const stack = new Error(timer).stack ?? ''
+      if (/\/(functions|shared|scripts\/simulate)\/[^ ]*(?<!\.test)\.ts/.test(stack)) timers.push(stack)
+    }
     globalThis.setTimeout = ((callback: () => void, ms: number) => {
-      timers.push(`timeout of ${ms} ms`)
+      note('setTimeout')
       return realTimeout(callback, ms)
     }) as typeof setTimeout
     globalThis.setInterval = ((callback: () => void, ms: number) => {
-      timers.push(`interval of ${ms} ms`)
+      note('setInterval')
       return realInterval(callback, ms)
     }) as typeof setInterval
     t.deepEqual(await trace(), expected)
