@@ -17,6 +17,7 @@ import { connectSeckill, type Seckill } from './connect.ts'
 import { liveQuery, liveSale } from './live.ts'
 import { issuePass, passInput, passReply } from './pass-route.ts'
 import { orderCreateInput, purchaseInput } from './purchase-input.ts'
+import { orderCreatePath, purchasePath } from './purchase-route.ts'
 import { purchaseResult } from './results.ts'
 import { confirmOrders, releaseOrders, type OrdersOfActivity } from './settle-orders.ts'
 
@@ -44,7 +45,7 @@ export const seckillFunction = defineFunction<SeckillConfig, Seckill>({
   routes: [
     hotRoute(
       'POST',
-      '/api/v1/seckill/:activityId/purchases',
+      purchasePath,
       {
         auth: 'user',
         summary: 'Buy. Authenticated by the header stampede-pass or by an access token.',
@@ -58,7 +59,7 @@ export const seckillFunction = defineFunction<SeckillConfig, Seckill>({
     ),
     hotRoute(
       'POST',
-      '/api/flash-sale/order/create',
+      orderCreatePath,
       {
         auth: 'user',
         summary: 'Buy, in the form of the first version of the API; userId must be the caller.',

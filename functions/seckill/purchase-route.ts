@@ -4,13 +4,14 @@
  */
 /* eslint-disable promise/always-return, promise/no-callback-in-promise -- both outcomes end in an answer; a chain would cost the hot path promises */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Span } from '@opentelemetry/api'
 import type { HotHandler } from '@stampede/shared/function/declaration.ts'
 import { bearerTokenOf, type TokenVerifier } from '@stampede/shared/identity/access-token.ts'
 import type { Passes } from '@stampede/shared/identity/pass.ts'
 import type { OrderNumber } from '@stampede/shared/ids/order-number.ts'
 import { bucketOf } from '@stampede/shared/sale/bucket.ts'
 import type { BucketRef, Purchase } from '@stampede/shared/sale/types.ts'
-import { sampledTraceparent } from '@stampede/shared/telemetry/tracing.ts'
+import { startHotSpan, traceparentOf } from '@stampede/shared/telemetry/tracing.ts'
 import {
   buyerOf,
   credentialsOf,
@@ -38,6 +39,8 @@ export class Press implements PendingPurchase {
   buyer: Buyer | undefined = undefined
   /** Set when it is refused before a decision. */
   answer: Answer | undefined = undefined
+  /** Only of a request that is traced. */
+  readonly span: Span | undefined
   body = ''
   bodyBytes = 0
   quantity = 1
@@ -49,12 +52,16 @@ export class Press implements PendingPurchase {
   purchase: Purchase = nothing
   attempts = 0
 
-  constructor(response: ServerResponse, credentials: Credentials, activityId: string) {
+  constructor(response: ServerResponse, credentials: Credentials, activityId: string, route: string) {
     this.response = response
     this.credentials = credentials
     this.activityId = activityId
+    this.span = startHotSpan('POST', route, credentials.traceparent)
   }
 }
+
+export const purchasePath = '/api/v1/seckill/:activityId/purchases'
+export const orderCreatePath = '/api/flash-sale/order/create'
 
 /** Tokens that are being verified and sales that are being read for presses of this process. */
 const maximumAsynchronous = 5_000
@@ -92,6 +99,7 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
   const refuse = (press: Press, answer: Answer): void => {
     counters.presses.add(answer.reason)
     press.answer = answer
+    if (press.span !== undefined) endSpan(press.span, answer)
     if (refused.push(press) === 1) setImmediate(sendRefused)
   }
 
@@ -99,6 +107,7 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
     const redisNowMs = now() + (press.sale?.clockOffsetMs ?? 0)
     const answer = answerOf(outcome, redisNowMs)
     counters.presses.add(answer.reason)
+    if (press.span !== undefined) endSpan(press.span, answer)
     send(press.response, answer)
   }
 
@@ -129,7 +138,7 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
       quantity,
       orderNumber: orderNumbers(),
       idempotencyKey,
-      traceparent: sampledTraceparent(press.credentials.traceparent),
+      traceparent: press.span === undefined ? undefined : traceparentOf(press.span),
     }
     if (decider.submit(press)) counters.decided.add('redis')
     else refuse(press, answers.overloaded)
@@ -239,14 +248,19 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
   return {
     settle,
     purchase: (request, response, params) => {
-      const press = new Press(response, credentialsOf(request), params[0]!)
+      const press = new Press(response, credentialsOf(request), params[0]!, purchasePath)
       withBuyer(press, (admitted) => readThen(request, admitted, purchaseBody))
     },
     orderCreate: (request, response) => {
-      const press = new Press(response, credentialsOf(request), '')
+      const press = new Press(response, credentialsOf(request), '', orderCreatePath)
       readThen(request, press, orderCreateBody)
     },
   }
+}
+
+function endSpan(span: Span, { status, reason }: Answer): void {
+  span.setAttributes({ 'http.response.status_code': status, 'seckill.reason': reason })
+  span.end()
 }
 
 const isJson = (contentType: string): boolean =>

@@ -4,6 +4,7 @@ import { purchaseAccepted } from '@stampede/eventing/catalogue/events.ts'
 import { eventToKafka } from '@stampede/shared/kafka/cloud-event.ts'
 import { createProducer, ensureTopics } from '@stampede/shared/kafka/connect.ts'
 import type { RelayMessage } from './relay.ts'
+import { traceRelay } from './trace-relay.ts'
 
 export type KafkaSender = {
   send: (messages: readonly RelayMessage[]) => Promise<void>
@@ -36,8 +37,10 @@ export function createKafkaSender(
 
   return {
     async send(messages) {
-      const producer = await connect()
-      await producer.send({ topic, acks: allReplicas, timeout: timeoutMs, messages: messages.map(toRecord) })
+      await traceRelay(topic, messages, async () => {
+        const producer = await connect()
+        await producer.send({ topic, acks: allReplicas, timeout: timeoutMs, messages: messages.map(toRecord) })
+      })
     },
     async stop() {
       const producer = await connected?.catch(() => undefined)
