@@ -16,6 +16,6 @@ declare module 'autocannon' {
     timeouts: number
     non2xx: number
   }
-  const autocannon: (options: Options) => Promise<Result>
+  const autocannon: (options: Options) => Promise<Result> & { stop(): void }
   export default autocannon
 }

@@ -11,6 +11,8 @@ export type Load = {
   pressesFile: string
   connections: number
   seconds: number
+  /** Ends the run early; what was measured until then counts. */
+  stop?: AbortSignal
 }
 
 export type Measured = {
@@ -37,21 +39,25 @@ const script = fileURLToPath(new URL('./press.lua', import.meta.url))
 /** More would take the second core from the servers that are measured. */
 const threads = 1
 
-async function runWrk({ url, path, pressesFile, connections, seconds }: Load): Promise<Measured> {
-  const { output, cpuMicros, wallMicros } = await run('wrk', [
-    `-t${threads}`,
-    `-c${connections}`,
-    `-d${seconds}s`,
-    '--timeout',
-    '10s',
-    '-s',
-    script,
-    url,
-    '--',
-    pressesFile,
-    path,
-    String(threads),
-  ])
+async function runWrk({ url, path, pressesFile, connections, seconds, stop }: Load): Promise<Measured> {
+  const { output, cpuMicros, wallMicros } = await run(
+    'wrk',
+    [
+      `-t${threads}`,
+      `-c${connections}`,
+      `-d${seconds}s`,
+      '--timeout',
+      '10s',
+      '-s',
+      script,
+      url,
+      '--',
+      pressesFile,
+      path,
+      String(threads),
+    ],
+    stop,
+  )
   const figures = /^FIGURES (.*)$/m.exec(output)?.[1]
   if (figures === undefined) throw new Error(`wrk did not finish: ${output.slice(-500)}`)
   const value = (name: string) => Number(new RegExp(`\\b${name}=(\\d+)`).exec(figures)?.[1])
@@ -69,8 +75,11 @@ async function runWrk({ url, path, pressesFile, connections, seconds }: Load): P
 }
 
 /** The output of a program and the CPU time it took, sampled until it ended. */
-async function run(command: string, parameters: string[]) {
+async function run(command: string, parameters: string[], stop?: AbortSignal) {
   const child = spawn(command, parameters, { stdio: ['ignore', 'pipe', 'pipe'] })
+  // wrk ends in order on an interrupt and print what they have.
+  const interrupt = () => child.kill('SIGINT')
+  stop?.addEventListener('abort', interrupt)
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
@@ -86,17 +95,18 @@ async function run(command: string, parameters: string[]) {
     })
   } finally {
     clearInterval(sample)
+    stop?.removeEventListener('abort', interrupt)
   }
   return { output, cpuMicros, wallMicros: (performance.now() - began) * 1_000 }
 }
 
-async function runAutocannon({ url, path, pressesFile, connections, seconds }: Load): Promise<Measured> {
+async function runAutocannon({ url, path, pressesFile, connections, seconds, stop }: Load): Promise<Measured> {
   const { default: autocannon } = await import('autocannon')
   const lines = (await readFile(pressesFile, 'utf8')).trimEnd().split('\n')
   let at = 0
   const before = process.cpuUsage()
   const began = performance.now()
-  const result = await autocannon({
+  const running = autocannon({
     url,
     connections,
     duration: seconds,
@@ -113,6 +123,8 @@ async function runAutocannon({ url, path, pressesFile, connections, seconds }: L
       },
     ],
   })
+  stop?.addEventListener('abort', () => running.stop())
+  const result = await running
   const { user, system } = process.cpuUsage(before)
   return {
     requests: result.requests.total,

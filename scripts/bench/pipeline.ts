@@ -16,6 +16,8 @@ import { Staff } from '../sale/staff.ts'
 import { rounded, type BenchContext, type BenchFigures } from './context.ts'
 import { writePresses } from './presses.ts'
 
+/** An activity begins in the future; until then it is warmed up. */
+const untilStartMs = 8_000
 const limitMs = 300_000
 const settleLimitMs = 60_000
 
@@ -34,10 +36,11 @@ export async function measurePipeline(context: BenchContext): Promise<Partial<Be
     await platform.start()
     const mint = await createTokenMint(context.signingKey)
     const staff = new Staff(platform, await mint('staff-1', ['staff']))
+    const startsAtMs = Date.now() + untilStartMs
     const activityId = await staff.prepareActivity({
       name: 'Bench',
       stock: context.purchases,
-      startsAtMs: Date.now() - 1_000,
+      startsAtMs,
       endsAtMs: Date.now() + 3_600_000,
       paymentTimeoutSeconds: 86_400,
     })
@@ -47,21 +50,27 @@ export async function measurePipeline(context: BenchContext): Promise<Partial<Be
     const path = `/api/v1/seckill/${activityId}/purchases`
     const bucket = { tenantId: localTenant, activityId, bucket: 0 }
 
+    await sleep(Math.max(0, startsAtMs - Date.now()) + 100)
     const beganMs = Date.now()
+    const soldOut = new AbortController()
     const load = async () => {
-      while (((await store.snapshot(bucket))?.left ?? 0) > 0 && Date.now() - beganMs < limitMs) {
-        const measured = await context.generator.run({
-          url: platform.url('seckill'),
-          path,
-          pressesFile,
-          connections: context.connections,
-          seconds: 2,
-        })
-        context.record('pipelineLoad', { ...measured })
-      }
+      const { generator, connections } = context
+      const url = platform.url('seckill')
+      const measured = await generator.run({
+        url,
+        path,
+        pressesFile,
+        connections,
+        seconds: limitMs / 1_000,
+        stop: soldOut.signal,
+      })
+      context.record('pipelineLoad', { ...measured })
     }
     const watch = async () => {
+      let saidAtMs = Date.now()
       for (;;) {
+        const snapshot = await store.snapshot(bucket)
+        if (snapshot?.left === 0) soldOut.abort()
         const [rows] = await database.pool.query<RowDataPacket[]>(
           'SELECT sold, (SELECT MAX(created_at) FROM order_orders) AS last FROM order_allocations WHERE activity_id = ?',
           [activityId],
@@ -70,10 +79,17 @@ export async function measurePipeline(context: BenchContext): Promise<Partial<Be
         if (stored >= context.purchases) return Date.now()
         if (Date.now() - beganMs > limitMs)
           throw new Error(`only ${stored} of ${context.purchases} orders were stored in time`)
+        if (Date.now() - saidAtMs > 5_000) {
+          saidAtMs = Date.now()
+          const snapshot = await store.snapshot(bucket)
+          context.say(
+            `pipeline     accepted ${snapshot?.sold}, outbox ${snapshot?.outboxLength} entries, stored ${stored}`,
+          )
+        }
         await sleep(250)
       }
     }
-    const [endMs] = await Promise.all([watch(), load()])
+    const [endMs] = await Promise.all([watch().finally(() => soldOut.abort()), load()])
     const seconds = (endMs - beganMs) / 1_000
     const ordersStoredPerSecond = rounded(context.purchases / seconds, 0)
     context.say(
