@@ -1,4 +1,5 @@
 import test from 'ava'
+import { startRedis } from '@stampede/shared/testing/services.ts'
 import {
   accessToken,
   forgedPasses,
@@ -183,6 +184,33 @@ test('purchase – credentials: each that is not good has its own answer', async
   t.is((await stage.store.snapshot({ ...sale, bucket: 0 }))?.sold, 0)
   const own = { ...json, 'stampede-pass': passes.issue({ ...claims, device: 'phone' }), 'stampede-device': 'phone' }
   t.is((await stage.post(pathOf(activityId), own, '{}')).status, 202)
+})
+
+test('purchase – sampled: the trace goes on in the outbox; not sampled or broken: it does not', async (t) => {
+  const redis = await startRedis()
+  const own = await startStage({ REDIS_URL: redis.url, RELAY_LINGER_MS: '1000' })
+  try {
+    const sale = await own.sale()
+    const sampled = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    const traces = { ann: sampled, bob: sampled.replace(/01$/, '00'), cid: 'x'.repeat(55) }
+    for (const [user, traceparent] of Object.entries(traces)) {
+      t.is((await own.press(sale.activityId, user, {}, { traceparent })).status, 202)
+    }
+    // Before the relay of this process, which lets purchases gather for a second.
+    const entries = await own.store.readOutbox({ ...sale, bucket: 0 }, 'test', 10)
+    const found = entries.flatMap(({ purchases }) => purchases)
+    t.deepEqual(
+      found.map(({ userId, traceparent }) => [userId, traceparent]),
+      [
+        ['ann', sampled],
+        ['bob', undefined],
+        ['cid', undefined],
+      ],
+    )
+  } finally {
+    await own.stop()
+    await redis.stop()
+  }
 })
 
 test('purchase – rate of the activity used up: 429', async (t) => {
