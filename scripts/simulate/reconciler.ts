@@ -1,5 +1,6 @@
 /** The process of `reconciliation`: its production operations; what it reads of order over HTTP is a step, too. */
 import type { BucketEffects, BucketLimits, OrderLine } from '../../functions/reconciliation/reconcile-bucket.ts'
+import { defaultRebuildLimits } from '../../functions/reconciliation/rebuild-sale.ts'
 import { reconcileSale, type SaleResult } from '../../functions/reconciliation/reconcile-sale.ts'
 import { holdsStock } from '../../functions/order/order-state.ts'
 import { bucketOf } from '../../shared/sale/bucket.ts'
@@ -7,7 +8,10 @@ import { createSaleStore } from '../../shared/sale/redis-sale-store.ts'
 import type { Actor } from './scheduler.ts'
 import type { World } from './world.ts'
 
-/** Smaller than in production, so that a schedule is short; the proportions are kept. */
+/**
+ * Smaller than in production, so that a schedule is short; the proportions are kept. Processes look for a restart less often here, so the
+ * rebuild waits longer for what they remember.
+ */
 const limits: BucketLimits = {
   graceMs: 6_000,
   maximumResends: 5,
@@ -97,7 +101,7 @@ export function startReconciler(world: World, actor: Actor): void {
         },
       },
       { full },
-      { bucket: limits },
+      { bucket: limits, rebuild: { ...defaultRebuildLimits, settleMs: 4_500 } },
     )
 
   const loop = async (): Promise<void> => {
