@@ -19,7 +19,10 @@ function encode(value: number, length: number): string {
  * Makes a source of order numbers: 48 bits of time in milliseconds, 60 random bits of this source, a counter of 20 bits.
  * Never repeats and never goes back, also when the clock does: then it counts on from the latest time it has seen.
  */
-export function orderNumbers(now: () => number = Date.now, random: (limit: number) => number = randomInt): () => OrderNumber {
+export function orderNumbers(
+  now: () => number = Date.now,
+  random: (limit: number) => number = randomInt,
+): () => OrderNumber {
   const identity = encode(random(32 ** 6), 6) + encode(random(32 ** 6), 6)
   let latestMs = 0
   let prefix = ''

@@ -18,7 +18,10 @@ export type PageErrors = string[]
  * Opens a page in a fresh browser and closes it afterwards. `errors` collects everything the page complains about: uncaught errors,
  * console errors, blocked resources.
  */
-export async function withPage<T>(work: (page: Page, errors: PageErrors) => Promise<T>, viewport = { width: 1_280, height: 800 }): Promise<T> {
+export async function withPage<T>(
+  work: (page: Page, errors: PageErrors) => Promise<T>,
+  viewport = { width: 1_280, height: 800 },
+): Promise<T> {
   const browser = await chromium.launch({
     executablePath: chromiumPath(),
     headless: true,

@@ -43,3 +43,9 @@ test('own Redis – forgets its data over a restart by default', async (t) => {
 test('own Redis – arguments that it refuses are told', async (t) => {
   await t.throwsAsync(startRedis({ args: ['--no-such-option', '1'] }), { message: /no-such-option/ })
 })
+
+test('own Redis – eight at once each have their own, also when two are given one port', async (t) => {
+  const servers = await Promise.all(Array.from({ length: 8 }, () => startRedis()))
+  t.teardown(() => Promise.all(servers.map((server) => server.stop())))
+  t.is(new Set(servers.map(({ port }) => port)).size, servers.length)
+})

@@ -116,29 +116,37 @@ function spawnRedis(port: number, directory: string, options: StartRedisOptions)
   return { child, output: () => output }
 }
 
-/** Ready means PONG: a Redis that still loads its data answers LOADING. */
+/**
+ * Ready means that this very process answers INFO: a Redis that still loads its data answers LOADING to PING, and at the same port the
+ * Redis of another test may answer, because both were given it as free.
+ */
 async function waitUntilItAnswers(port: number, started: Started): Promise<void> {
   const deadline = Date.now() + readyLimitMs
   while (Date.now() < deadline) {
     if (started.child.exitCode !== null || started.child.signalCode !== null || started.child.pid === undefined) {
       throw new Error(`redis-server ended: ${started.output()}`)
     }
-    if (await answersPing(port)) return
+    if (await answers(port, started.child.pid)) return
     await delay(20)
   }
   throw new Error(`redis-server did not answer within ${readyLimitMs} ms: ${started.output()}`)
 }
 
-function answersPing(port: number): Promise<boolean> {
+function answers(port: number, pid: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1')
+    let received = ''
     const done = (answer: boolean) => {
       socket.destroy()
       resolve(answer)
     }
     socket.setTimeout(1_000, () => done(false))
     socket.once('error', () => done(false))
-    socket.once('connect', () => socket.write('PING\r\n'))
-    socket.once('data', (data) => done(data.toString().startsWith('+PONG')))
+    socket.once('connect', () => socket.write('INFO server\r\nPING\r\n'))
+    socket.on('data', (data) => {
+      received += data.toString()
+      if (received.endsWith('+PONG\r\n')) done(received.includes(`process_id:${pid}\r\n`))
+      else if (/(^|\r\n)-[A-Z]+ .*\r\n$/.test(received)) done(false)
+    })
   })
 }
