@@ -35,7 +35,7 @@ const options = parseArguments({
   },
 })
 
-function tryLines(platform: Platform, activityId: string, buyerToken: string): string[] {
+function tryLines(platform: Platform, activityId: string, openActivityId: string, buyerToken: string): string[] {
   const url = platform.url('seckill')
   return [
     '',
@@ -43,11 +43,11 @@ function tryLines(platform: Platform, activityId: string, buyerToken: string): s
     `  API reference:        ${url}/openapi.json`,
     `  Metrics:              ${url}/metrics`,
     '',
-    '  Worth trying (a buyer who was not there):',
+    '  Worth trying (another sale has 100 units left; press twice):',
     `    TOKEN=${buyerToken}`,
-    `    curl -i -X POST ${url}/api/v1/seckill/${activityId}/purchases -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' -d '{"quantity":1}'`,
-    `    curl -s ${url}/api/v1/seckill/${activityId}/result -H "authorization: Bearer $TOKEN"`,
-    `    curl -s ${url}/api/v1/seckill/${activityId}/live`,
+    `    curl -i -X POST ${url}/api/v1/seckill/${openActivityId}/purchases -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' -d '{"quantity":1}'`,
+    `    curl -s ${url}/api/v1/seckill/${openActivityId}/result -H "authorization: Bearer $TOKEN"`,
+    `    curl -s ${url}/api/v1/seckill/${openActivityId}/live`,
     '',
     '  Ctrl-C stops all that was started.',
   ]
@@ -89,7 +89,14 @@ await runCommand(async ({ say, defer }) => {
   )
   process.stderr.write(`\n${reportLines(sale.report).join('\n')}\n`)
   if (!options.once) {
-    process.stderr.write(`${tryLines(platform, sale.activityId, await mint('curious-1')).join('\n')}\n`)
+    const startsAtMs = Date.now() + 1_500
+    const open = await staff.prepareActivity({
+      name: 'Some are left',
+      stock: 100,
+      startsAtMs,
+      endsAtMs: startsAtMs + 86_400_000,
+    })
+    process.stderr.write(`${tryLines(platform, sale.activityId, open, await mint('curious-1')).join('\n')}\n`)
     // Ctrl-C stops everything and ends the process.
     await new Promise<never>(() => undefined)
   }
