@@ -2,7 +2,8 @@
  * What this process applied to the sale and Redis may still forget. Redis with `appendfsync everysec` loses its last second or
  * two, a failover what was not copied yet; ten seconds counted back from the last call that succeeded cover both.
  *
- * Entries are the arrays that the callers have anyway: remembering a batch costs the hot path one small object.
+ * A batch is kept as one piece of bytes outside the heap: a rush leaves hundreds of thousands of operations here, and as objects they
+ * would be copied and traced by the garbage collector for ten seconds each.
  */
 import type { BucketRef, BucketSnapshot, Purchase, PurchaseBatchResult, SaleOperation } from './types.ts'
 
@@ -19,11 +20,14 @@ export type JournalOptions = {
 
 type Order = { userId: string; orderNumber: string }
 type RelayedPurchase = Order & { quantity: number }
-type Batch =
-  | { atMs: number; kind: 'purchase'; items: readonly Purchase[] }
-  | { atMs: number; kind: 'relayed-purchase'; items: readonly RelayedPurchase[] }
-  | { atMs: number; kind: 'release'; items: readonly Order[] }
-  | { atMs: number; kind: 'confirmation'; items: readonly Order[] }
+type Kind = 'purchase' | 'relayed-purchase' | 'release' | 'confirmation'
+type Batch = {
+  atMs: number
+  kind: Kind
+  count: number
+  /** `userId quantity orderNumber idempotencyKey` for each operation, '.' for what is missing. */
+  lines: Buffer
+}
 
 type BucketJournal = {
   batches: Batch[]
@@ -34,7 +38,7 @@ type BucketJournal = {
 }
 
 export type Journal = {
-  /** After each purchase call: remembers what was accepted, now or before. Both arrays must not be changed afterwards. */
+  /** After each purchase call: remembers what was accepted, now or before. */
   purchased(bucket: BucketRef, purchases: readonly Purchase[], result: PurchaseBatchResult): void
   /**
    * Before purchases leave Redis for Kafka: the answer to the call that accepted them may never have come, and an order must not exist of
@@ -82,11 +86,18 @@ export function createJournal(options: JournalOptions = {}): Journal {
     return journal
   }
 
+  const batchOf = (kind: Kind, items: readonly Item[]): Batch => ({
+    atMs: now(),
+    kind,
+    count: items.length,
+    lines: pack(items),
+  })
+
   const append = (key: string, journal: BucketJournal, batch: Batch): void => {
     journal.batches.push(batch)
-    journal.operations += batch.items.length
+    journal.operations += batch.count
     let dropped = 0
-    while (journal.operations > maximumOperations) journal.operations -= journal.batches[dropped++]!.items.length
+    while (journal.operations > maximumOperations) journal.operations -= journal.batches[dropped++]!.count
     if (dropped > 0) journal.batches.splice(0, dropped)
     // The map's order is the order of the last write.
     buckets.delete(key)
@@ -100,7 +111,7 @@ export function createJournal(options: JournalOptions = {}): Journal {
     while (old < batches.length && batches[old]!.atMs < oldestMs) old++
     // Moving the others for the sake of a few costs more than keeping the few a little longer.
     if (old === 0 || (old < 64 && old < batches.length / 8)) return
-    for (const batch of batches.splice(0, old)) journal.operations -= batch.items.length
+    for (const batch of batches.splice(0, old)) journal.operations -= batch.count
   }
 
   const sawRecoveries = (journal: BucketJournal, recoveries: number): void => {
@@ -118,22 +129,21 @@ export function createJournal(options: JournalOptions = {}): Journal {
       }
       // A replay that is due must not miss these: they come after it in any case, restoring them changes nothing.
       const items = promisedBy(purchases, result)
-      if (items.length > 0) append(keyOf(bucket), journal, { atMs: now(), kind: 'purchase', items })
+      if (items.length > 0) append(keyOf(bucket), journal, batchOf('purchase', items))
       if (result.recoveries !== undefined) sawRecoveries(journal, result.recoveries)
     },
 
     relayed: (bucket, purchases) => {
-      append(keyOf(bucket), journalOf(bucket), { atMs: now(), kind: 'relayed-purchase', items: purchases })
+      append(keyOf(bucket), journalOf(bucket), batchOf('relayed-purchase', purchases))
     },
 
     // Neither prunes: both work in a Redis that has not been recovered, too, so they do not prove that nothing was lost.
     released: (bucket, orders) => {
-      if (orders.length > 0) append(keyOf(bucket), journalOf(bucket), { atMs: now(), kind: 'release', items: orders })
+      if (orders.length > 0) append(keyOf(bucket), journalOf(bucket), batchOf('release', orders))
     },
 
     confirmed: (bucket, orders) => {
-      if (orders.length > 0)
-        append(keyOf(bucket), journalOf(bucket), { atMs: now(), kind: 'confirmation', items: orders })
+      if (orders.length > 0) append(keyOf(bucket), journalOf(bucket), batchOf('confirmation', orders))
     },
 
     observed: (bucket, { whole, recoveries }) => {
@@ -156,7 +166,7 @@ export function createJournal(options: JournalOptions = {}): Journal {
 
     confirmations: (bucket) =>
       (buckets.get(keyOf(bucket))?.batches ?? []).flatMap((batch) =>
-        batch.kind === 'confirmation' ? batch.items : [],
+        batch.kind === 'confirmation' ? linesOf(batch).map(({ userId, orderNumber }) => ({ userId, orderNumber })) : [],
       ),
 
     replayed: (bucket, recoveries) => {
@@ -201,19 +211,33 @@ function promisedBy(purchases: readonly Purchase[], { verdicts }: PurchaseBatchR
   })
 }
 
+type Item = Order & { quantity?: number; idempotencyKey?: string | undefined }
+
+/** All of it is ASCII: identifiers, numbers, order numbers. */
+function pack(items: readonly Item[]): Buffer {
+  let text = ''
+  for (const { userId, quantity = 0, orderNumber, idempotencyKey = '.' } of items) {
+    text += userId + ' ' + quantity + ' ' + orderNumber + ' ' + idempotencyKey + '\n'
+  }
+  return Buffer.from(text, 'latin1')
+}
+
+function linesOf({ lines }: Batch): (Order & { quantity: number; idempotencyKey: string | undefined })[] {
+  const text = lines.toString('latin1')
+  return text
+    .slice(0, -1)
+    .split('\n')
+    .map((line) => {
+      const [userId = '', quantity, orderNumber = '', key] = line.split(' ')
+      return { userId, quantity: Number(quantity), orderNumber, idempotencyKey: key === '.' ? undefined : key }
+    })
+}
+
 function operationsOf(batch: Batch): SaleOperation[] {
-  if (batch.kind === 'confirmation') return []
-  if (batch.kind === 'release') {
-    return batch.items.map(({ userId, orderNumber }) => ({ kind: 'release', userId, orderNumber }))
-  }
-  if (batch.kind === 'relayed-purchase') {
-    return batch.items.map(({ userId, quantity, orderNumber }) => ({ kind: 'purchase', userId, quantity, orderNumber }))
-  }
-  return batch.items.map(({ userId, quantity, orderNumber, idempotencyKey }) => ({
-    kind: 'purchase',
-    userId,
-    quantity,
-    orderNumber,
-    idempotencyKey,
-  }))
+  if (batch.kind === 'confirmation' || batch.count === 0) return []
+  return linesOf(batch).map(({ userId, quantity, orderNumber, idempotencyKey }) => {
+    if (batch.kind === 'release') return { kind: 'release', userId, orderNumber }
+    if (batch.kind === 'relayed-purchase') return { kind: 'purchase', userId, quantity, orderNumber }
+    return { kind: 'purchase', userId, quantity, orderNumber, idempotencyKey }
+  })
 }
