@@ -109,7 +109,7 @@ const urlOf = (server: ManagedProcess): string => new URL(server.plan.readyUrl).
 /** The compiler of a fresh process has seen nothing: a few seconds of load before anything is measured. */
 async function warmUp(context: BenchContext, servers: Servers, store: SaleStore): Promise<void> {
   context.say('Warming up …')
-  for (const row of ['yardstick', 'runtimeRoute', 'buyAllWin', 'buySoldOut'] as const) {
+  for (const row of ['yardstick', 'runtimeRoute', 'buyAllWin', 'buySoldOut', 'crowd'] as const) {
     const server = servers[row === 'yardstick' || row === 'runtimeRoute' ? row : 'seckill']
     const load = await prepare(row, { ...context, seconds: 2 }, server, store)
     await context.generator.run(load)
