@@ -4,6 +4,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { createPasses, parsePassKeys, type PassClaims } from '@stampede/shared/identity/pass.ts'
 import { createServiceTokens } from '@stampede/shared/identity/service-token.ts'
 import { serve, type Serving } from '@stampede/shared/function/serve.ts'
+import { createKafka } from '@stampede/shared/kafka/connect.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
 import type { SaleDefinition, SaleStore } from '@stampede/shared/sale/types.ts'
@@ -145,7 +146,19 @@ export async function startStage(environment: Record<string, string> = {}): Prom
     async stop() {
       await serving.stop()
       for (const sale of warmedUp) await store.expire(sale, 1).catch(() => {})
+      await deleteTopic(topic)
       redis.disconnect()
     },
+  }
+}
+
+/** It exists when the relay has sent something. */
+async function deleteTopic(topic: string): Promise<void> {
+  const admin = createKafka({ brokers: serviceAddresses().kafkaBrokers, clientId: 'test' }).admin()
+  await admin.connect()
+  try {
+    if ((await admin.listTopics()).includes(topic)) await admin.deleteTopics({ topics: [topic] })
+  } finally {
+    await admin.disconnect()
   }
 }
