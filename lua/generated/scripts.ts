@@ -9,6 +9,27 @@ export type Script = {
   code: string
 }
 
+export const acknowledgeOutbox: Script = {
+  name: 'acknowledge-outbox',
+  numberOfKeys: 1,
+  numberOfArguments: 3,
+  sha1: 'a5b6819fda79ddcd392ff1e24b1f510f6ac1b37a',
+  code: `local unpack = unpack or table.unpack
+local outbox_key = KEYS[1]
+local group = ARGV[1]
+local packed = ARGV[2]
+local count = tonumber(ARGV[3])
+local ids = {}
+for id in string.gmatch(packed, '(%d+%-%d+) ?') do
+  ids[#ids + 1] = id
+end
+if #ids ~= count or count < 1 or count > 1000 then
+  return -2
+end
+redis.call('XACK', outbox_key, group, unpack(ids))
+return redis.call('XDEL', outbox_key, unpack(ids))`,
+}
+
 export const confirm: Script = {
   name: 'confirm',
   numberOfKeys: 2,

@@ -1,10 +1,14 @@
 /** The outbox of a bucket: a stream with the consumer group `relay`. */
 import type { Cluster, Redis } from 'ioredis'
+import * as scripts from '@stampede/lua/generated/scripts.ts'
+import { runScript } from '../redis/run-script.ts'
 import { bucketKeys } from './keys.ts'
 import { parseOutboxEntry } from './packing.ts'
 import type { OutboxEntry, SaleStore } from './types.ts'
 
 const group = 'relay'
+/** The script takes no more at once. */
+const maximumAcknowledged = 1_000
 /** An entry is an id and its fields; a deleted one that was still pending may come as null. */
 type RawEntry = [id: string, fields: string[] | null] | null
 
@@ -52,9 +56,10 @@ export function createOutboxStream(redis: Redis | Cluster): OutboxStream {
     acknowledge: async (bucket, ids) => {
       if (ids.length === 0) return
       const { outbox } = bucketKeys(bucket)
-      // In this order: an entry that is acknowledged but not deleted would be nobody's for ever; one that is deleted but still pending is
-      // dropped by the next claim.
-      await Promise.all([redis.xdel(outbox, ...ids), redis.xack(outbox, group, ...ids)])
+      for (let from = 0; from < ids.length; from += maximumAcknowledged) {
+        const some = ids.slice(from, from + maximumAcknowledged)
+        await runScript(redis, scripts.acknowledgeOutbox, [outbox, group, some.join(' '), some.length])
+      }
     },
   }
 }

@@ -192,6 +192,7 @@ function randomScriptCall(random: Random, keys: BucketKeys): { script: Script; p
     }),
     () => ({ script: scripts.transferDone, parameters: [keys.transfers, random.between(1, 3), 0] }),
     () => ({ script: scripts.lowerLeft, parameters: [keys.sale, random.between(0, 6)] }),
+    () => ({ script: scripts.acknowledgeOutbox, parameters: [keys.outbox, 'relay', '1-1 2-2', random.between(1, 2)] }),
     () => ({ script: scripts.recover, parameters: [keys.sale, 0, '1', ''] }),
   ]
   return random.pick(choices)()
