@@ -80,9 +80,9 @@ export async function playSchedule(
         return false
       }
       restingSinceMs ??= scheduler.now()
-      const last = world.lastReconciliation()
-      // A whole comparison that began after everything else had ended, and found nothing to do.
-      return last !== undefined && last.sinceMs >= restingSinceMs && last.outcome === 'quiet'
+      // Both comparisons, of the counters and of everything, began after all else had ended, and found nothing to do.
+      const { quietSinceMs, fullSinceMs } = world.clean()
+      return Math.min(quietSinceMs, fullSinceMs) >= restingSinceMs
     }
     const ended = await scheduler.run(atRest, startMs + troubledMs + restWithinMs, maximumSteps)
     if (ended !== 'done') {

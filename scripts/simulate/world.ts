@@ -39,6 +39,7 @@ const nameOfSha = new Map([...scriptsByName].map(([name, script]) => [script.sha
 const readOnly = new Set(['snapshot', 'confirm'])
 
 type Running<P> = { actor: Actor; process: P | undefined }
+type Reconciliation = SaleResult & { full: boolean; sinceMs: number }
 export type World = ReturnType<typeof createWorld>
 
 export function createWorld(options: {
@@ -208,7 +209,8 @@ export function createWorld(options: {
     return chosen && { actor: chosen.actor, process: chosen.process! }
   }
 
-  let lastReconciliation: (SaleResult & { sinceMs: number }) | undefined
+  let lastReconciliation: Reconciliation | undefined
+  const clean = { quietSinceMs: 0, fullSinceMs: 0 }
   let buyersActive = 0
 
   const world = {
@@ -230,12 +232,17 @@ export function createWorld(options: {
     payments: [] as { paymentId: string; orderNumber: string; readonly settled: boolean }[],
     outboxLock: { holder: undefined as { actor: Actor; life: number } | undefined },
     buyersActive: () => buyersActive,
-    reconciled: (result: SaleResult & { sinceMs: number }) => {
+    reconciled: (result: Reconciliation) => {
       lastReconciliation = result
+      if (result.outcome === 'quiet') clean.quietSinceMs = result.sinceMs
+      if (result.full && result.outcome === 'compared' && result.findings.length === 0)
+        clean.fullSinceMs = result.sinceMs
       if (result.outcome === 'rebuilt' || result.outcome === 'rebuilding') ledger.state.rebuilt = true
       trace?.(`${scheduler.now() - startMs} reconciliation: ${result.outcome} ${JSON.stringify(result.findings)}`)
     },
     lastReconciliation: () => lastReconciliation,
+    /** When the last comparison of the counters, and the last one of everything, began that found nothing to do. */
+    clean: () => clean,
 
     /** A buyer presses; resolves with the answer, rejects when none comes. */
     press: (buyer: Actor, press: Press): Promise<DecisionOutcome> =>
