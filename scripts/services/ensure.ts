@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
+import { isFree } from '@stampede/shared/testing/free-port.ts'
 import { formatDuration, type Say } from '../lib/terminal.ts'
 import { tryLock } from '../setup/lock.mjs'
 import { findEngine, startContainers } from './engine.ts'
@@ -15,7 +16,7 @@ import type { LocalOptions } from './local/local-service.ts'
 import { startMariadb } from './local/mariadb.ts'
 import { startRedis } from './local/redis.ts'
 import { browserPackages, installPackages, lookAround, neededPackages } from './packages.ts'
-import { choosePorts, isFree, usualPorts } from './ports.ts'
+import { choosePorts, usualPorts } from './ports.ts'
 import { cleanUpAfterCrashes, endProcesses, readRecord, Records, stateOf } from './records.ts'
 import {
   SetupError,

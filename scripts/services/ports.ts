@@ -1,5 +1,4 @@
-import { createServer } from 'node:net'
-import { freePort } from '@stampede/shared/testing/free-port.ts'
+import { freePort, isFree } from '@stampede/shared/testing/free-port.ts'
 import type { ServiceName } from './types.ts'
 
 /** Not the usual ports of the three, so that a system service of the machine is not in the way. Kafka has a second one for its controller. */
@@ -17,12 +16,4 @@ export async function choosePorts(wanted: readonly [number, number] | undefined)
 
 async function choosePort(wanted: number): Promise<number> {
   return wanted > 0 && (await isFree(wanted)) ? wanted : freePort()
-}
-
-export function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
 }
