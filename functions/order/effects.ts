@@ -40,7 +40,9 @@ export type Allocation = AllocationTerms & {
   sold: number
   state: AllocationState
   closedAtMs: number | undefined
-  /** Counts up with each change of terms or state, never with `sold`. */
+  /** Purchases of this activity were rejected: their numbers have to be looked for before anything is stored. */
+  hasRejections: boolean
+  /** Counts up with each change of terms, state or `hasRejections`, never with `sold`. */
   termsVersion: number
 }
 
@@ -107,7 +109,8 @@ export type Transition = {
 
 /** Orders of one or more activities that are to be stored all together or not at all. */
 export type GroupAtOnce = {
-  allocations: readonly (ActivityRef & { termsVersion: number; perUserLimit: number; units: number })[]
+  allocations: readonly (ActivityRef &
+    Pick<Allocation, 'termsVersion' | 'perUserLimit' | 'hasRejections'> & { units: number })[]
   orders: readonly NewOrder[]
   events: readonly OrderEvent[]
 }
@@ -116,8 +119,6 @@ export type GroupAtOnce = {
 export type OverdueOrders = ActivityRef & { orderNumbers: readonly OrderNumber[] }
 
 export interface OrderTransaction {
-  /** Stores the group without looking first. False: a duplicate, a purchase that was rejected before, an exhausted allocation, changed terms or a buyer over the limit; the transaction must then be rolled back. */
-  storeAtOnce(group: GroupAtOnce): Promise<boolean>
   /** Reads allocations and holds them until the end. Locked in one order everywhere (tenant, activity), before any order. */
   lockAllocations(activities: readonly ActivityRef[]): Promise<Allocation[]>
   /**
@@ -130,6 +131,7 @@ export interface OrderTransaction {
   /** Units of orders that hold stock, for each of these buyers who has any. */
   liveUnits(activity: ActivityRef, userIds: readonly string[]): Promise<Map<string, number>>
   insertOrders(orders: readonly NewOrder[]): Promise<void>
+  /** Also marks the allocations, where they exist, as having rejections. */
   insertRejections(rejections: readonly Rejection[]): Promise<void>
   /** Adds to `sold` of a locked allocation; negative gives back. */
   addSold(activity: ActivityRef, units: number): Promise<void>
@@ -158,6 +160,13 @@ export interface OrderTransaction {
 }
 
 export interface OrderStore {
+  /** Does ahead of time what `storeAtOnce` does before it talks to the database. Not needed before it; no effects. */
+  prepareAtOnce(group: GroupAtOnce): void
+  /**
+   * Stores the group in a transaction of its own, without looking first. False, and nothing has changed: a duplicate, a purchase
+   * that was rejected before, an exhausted allocation, changed terms or a buyer over the limit. `sent`: the database has it all.
+   */
+  storeAtOnce(group: GroupAtOnce, sent: () => void): Promise<boolean>
   /** Commits when `work` returns, rolls back when it throws. `work` may run again after a deadlock: no effects outside. */
   transaction<T>(work: (tx: OrderTransaction) => Promise<T>): Promise<T>
   /** Unpaid orders whose time is over, the oldest first, at most `limit`, without those of some activities. Not locked. */

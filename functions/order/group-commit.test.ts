@@ -2,21 +2,31 @@ import test from 'ava'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { createGroupCommit } from './group-commit.ts'
 
+type Delivery = { name: string; weight: number }
+
 /** Settles when told to; a delivery is its weight and a name. */
 function controlled(options: { maximumGroup?: number; maximumQueue?: number } = {}) {
   const groups: string[][] = []
+  const prepared: string[] = []
   const pending: { resolve: () => void; reject: (error: unknown) => void }[] = []
   const poison = new Set<string>()
   let hold = false
   let unavailable = false
   let together = 0
   let mostTogether = 0
-  const commit = createGroupCommit<{ name: string; weight: number }, string>({
-    settle: async (deliveries) => {
+  const commit = createGroupCommit<Delivery, Delivery[], string>({
+    prepare: (deliveries) => {
+      const names = deliveries.map(({ name }) => name)
+      if (names.some((name) => name.startsWith('unpreparable'))) throw new Error(`cannot prepare ${names.join()}`)
+      prepared.push(names.join())
+      return [...deliveries]
+    },
+    settle: async (deliveries, meanwhile) => {
       groups.push(deliveries.map(({ name }) => name))
       together += 1
       mostTogether = Math.max(mostTogether, together)
       try {
+        meanwhile()
         if (hold) await new Promise<void>((resolve, reject) => pending.push({ resolve, reject }))
         else await new Promise((resolve) => setImmediate(resolve))
         if (unavailable) throw new Problem('dependency-unavailable', 'no database')
@@ -35,6 +45,7 @@ function controlled(options: { maximumGroup?: number; maximumQueue?: number } = 
   return {
     commit,
     groups,
+    prepared,
     poison,
     hold: () => (hold = true),
     release: () => {
@@ -68,6 +79,36 @@ test('group commit – while one transaction runs the next group gathers, up to 
   await Promise.all([first, ...others])
   t.deepEqual(groups, [['first'], ['a', 'b'], ['c', 'd']])
   t.is(mostTogether(), 1)
+  t.is(commit.waiting(), 0)
+})
+
+test('group commit – a full group is prepared while the one before it commits, a smaller one goes on gathering', async (t) => {
+  const { commit, groups, prepared, hold, release } = controlled({ maximumGroup: 4 })
+  hold()
+  const first = commit.submit({ name: 'first', weight: 1 })
+  await turn()
+  const a = commit.submit({ name: 'a', weight: 2 })
+  t.deepEqual(prepared, ['first'])
+  const others = ['b', 'c', 'd'].map((name) => commit.submit({ name, weight: 2 }))
+  t.deepEqual(prepared, ['first', 'a,b'])
+  release()
+  await Promise.all([first, a, ...others])
+  t.deepEqual(groups, [['first'], ['a', 'b'], ['c', 'd']])
+})
+
+test('group commit – what cannot be prepared ahead fails alone and in its turn', async (t) => {
+  const { commit, hold, release } = controlled({ maximumGroup: 2 })
+  hold()
+  const first = commit.submit({ name: 'first', weight: 1 })
+  await turn()
+  const others = ['a', 'unpreparable', 'b'].map((name) => commit.submit({ name, weight: 1 }))
+  t.is(commit.waiting(), 3)
+  release()
+  const results = await Promise.allSettled([first, ...others])
+  t.deepEqual(
+    results.map((result) => (result.status === 'fulfilled' ? result.value : String(result.reason))),
+    ['settled first', 'settled a', 'Error: cannot prepare unpreparable', 'settled b'],
+  )
   t.is(commit.waiting(), 0)
 })
 

@@ -1,12 +1,15 @@
 /**
  * Gathers the deliveries that are in flight into one transaction. One transaction runs at a time: while it commits, the next
- * group gathers, so the group grows with the load and a lone delivery does not wait.
+ * group gathers, so the group grows with the load and a lone delivery does not wait. A group that is full by then is also
+ * prepared meanwhile, so that the database does not wait for this process.
  */
 import { Problem } from '@stampede/shared/http/problem.ts'
 
-export type GroupCommitOptions<Delivery, Result> = {
-  /** Settles a group in one transaction; results in the order of the deliveries. */
-  settle: (deliveries: readonly Delivery[]) => Promise<Result[]>
+export type GroupCommitOptions<Delivery, Group, Result> = {
+  /** What can be done without the database; no effects. What it read may be old when the group is settled. */
+  prepare: (deliveries: readonly Delivery[]) => Group
+  /** Settles a group in one transaction; results in the order of the deliveries. Calls `meanwhile` when the database has been asked. */
+  settle: (group: Group, meanwhile: () => void) => Promise<Result[]>
   /** Weight of a delivery: its number of purchases. */
   weigh: (delivery: Delivery) => number
   /** Weight of a group at most; a delivery that is heavier by itself makes a group of its own. */
@@ -33,12 +36,17 @@ type Waiting<Delivery, Result> = {
   reject: (error: unknown) => void
 }
 
-export function createGroupCommit<Delivery, Result>(
-  options: GroupCommitOptions<Delivery, Result>,
+export function createGroupCommit<Delivery, Group, Result>(
+  options: GroupCommitOptions<Delivery, Group, Result>,
 ): GroupCommit<Delivery, Result> {
   let queue: Waiting<Delivery, Result>[] = []
+  /** Of the queue and of `next`. */
   let queuedWeight = 0
   let running: Promise<void> | undefined
+  /** Taken from the queue while the group before it commits. */
+  let next: { group: Waiting<Delivery, Result>[]; prepared: Group } | undefined
+  /** The database works on a group, so this process has time. */
+  let asked = false
 
   const takeGroup = (): Waiting<Delivery, Result>[] => {
     let count = 0
@@ -50,13 +58,31 @@ export function createGroupCommit<Delivery, Result>(
     }
     const group = queue.slice(0, count)
     queue = queue.slice(count)
-    queuedWeight -= weight
     return group
   }
 
-  const settleEach = async (group: readonly Waiting<Delivery, Result>[]): Promise<void> => {
+  const prepare = (group: readonly Waiting<Delivery, Result>[]): Group =>
+    options.prepare(group.map(({ delivery }) => delivery))
+
+  const meanwhile = (): void => {
+    asked = true
+    prepareNext()
+  }
+
+  const prepareNext = (): void => {
+    if (!asked || next || queuedWeight < options.maximumGroup) return
+    const group = takeGroup()
     try {
-      const results = await options.settle(group.map(({ delivery }) => delivery))
+      next = { group, prepared: prepare(group) }
+    } catch {
+      // Back where it was: it fails again in its turn, and is settled one by one.
+      queue = [...group, ...queue]
+    }
+  }
+
+  const settleEach = async (group: readonly Waiting<Delivery, Result>[], prepared?: Group): Promise<void> => {
+    try {
+      const results = await options.settle(prepared ?? prepare(group), meanwhile)
       group.forEach(({ resolve }, index) => resolve(results[index] as Result))
     } catch (error) {
       // One delivery that cannot be settled must not take its neighbours with it.
@@ -71,7 +97,13 @@ export function createGroupCommit<Delivery, Result>(
   const run = async (): Promise<void> => {
     // Deliveries that arrive in the same turn of the event loop belong together.
     await new Promise<void>((resolve) => setImmediate(resolve))
-    while (queue.length > 0) await settleEach(takeGroup())
+    while (next || queue.length > 0) {
+      const { group, prepared } = next ?? { group: takeGroup(), prepared: undefined }
+      next = undefined
+      for (const { weight } of group) queuedWeight -= weight
+      await settleEach(group, prepared)
+      asked = false
+    }
     running = undefined
   }
 
@@ -87,6 +119,7 @@ export function createGroupCommit<Delivery, Result>(
       queue.push({ delivery, weight, resolve, reject })
       queuedWeight += weight
       running ??= run()
+      prepareNext()
       return promise
     },
     waiting: () => queuedWeight,

@@ -6,6 +6,7 @@
 import type {
   ActivityRef,
   Allocation,
+  GroupAtOnce,
   KnownPurchase,
   NewOrder,
   Order,
@@ -35,6 +36,7 @@ export type MemoryStore = OrderStore & { state: MemoryState }
 export type Step = (name: string) => void | Promise<void>
 
 export class DuplicateRow extends Error {}
+class DoesNotFit extends Error {}
 
 const keyOf = ({ tenantId, activityId }: ActivityRef) => `${tenantId}:${activityId}`
 
@@ -52,23 +54,37 @@ export function emptyState(): MemoryState {
 /** `state` outlives the process that crashes; the store does not have to. */
 export function createMemoryStore(state: MemoryState = emptyState(), step: Step = () => {}): MemoryStore {
   let last: Promise<unknown> = Promise.resolve()
+  const transaction = <T>(work: (tx: ReturnType<typeof onState>) => Promise<T>): Promise<T> => {
+    const run = last.then(async () => {
+      await step('begin')
+      const copy = copyOf(state)
+      const result = await work(onState(copy, step))
+      await step('commit')
+      Object.assign(state, copy)
+      // A crash here is one between the commit and the answer: durable, and nobody was told.
+      await step('committed')
+      return result
+    })
+    last = run.catch(() => {})
+    return run
+  }
   return {
     state,
     isDuplicate: (error) => error instanceof DuplicateRow,
-    transaction: (work) => {
-      const run = last.then(async () => {
-        await step('begin')
-        const copy = copyOf(state)
-        const result = await work(onState(copy, step))
-        await step('commit')
-        Object.assign(state, copy)
-        // A crash here is one between the commit and the answer: durable, and nobody was told.
-        await step('committed')
-        return result
-      })
-      last = run.catch(() => {})
-      return run
+    prepareAtOnce: () => {},
+    storeAtOnce: async (group, sent) => {
+      try {
+        await transaction(async (tx) => {
+          sent()
+          await tx.storeAtOnce(group)
+        })
+        return true
+      } catch (error) {
+        if (error instanceof DoesNotFit) return false
+        throw error
+      }
     },
+    transaction,
     findOverdue: async (nowMs, limit, without) => {
       await step('findOverdue')
       const skipped = new Set(without.map(keyOf))
@@ -95,7 +111,10 @@ const copyOf = (state: MemoryState): MemoryState => ({
   inbox: new Set(state.inbox),
 })
 
-function onState(state: MemoryState, step: Step): OrderTransaction {
+function onState(
+  state: MemoryState,
+  step: Step,
+): OrderTransaction & { storeAtOnce(group: GroupAtOnce): Promise<void> } {
   const liveUnitsOf = (activity: ActivityRef, userId: string) => {
     let units = 0
     for (const order of state.orders.values()) {
@@ -135,19 +154,23 @@ function onState(state: MemoryState, step: Step): OrderTransaction {
     storeAtOnce: async ({ allocations, orders, events }) => {
       await step('storeAtOnce')
       for (const wanted of allocations) {
-        if (state.allocations.get(keyOf(wanted))?.termsVersion !== wanted.termsVersion) return false
-        if (!change(wanted, wanted.units)) return false
+        if (state.allocations.get(keyOf(wanted))?.termsVersion !== wanted.termsVersion) throw new DoesNotFit()
+        if (!change(wanted, wanted.units)) throw new DoesNotFit()
       }
-      const known = orders.some(({ orderNumber }) => state.orders.has(orderNumber) || state.rejections.has(orderNumber))
-      if (known) return false
-      if (new Set(orders.map((order) => order.orderNumber)).size < orders.length) return false
+      const rejecting = new Set(allocations.filter(({ hasRejections }) => hasRejections).map(keyOf))
+      const known = orders.some(
+        (order) =>
+          state.orders.has(order.orderNumber) ||
+          (rejecting.has(keyOf(order)) && state.rejections.has(order.orderNumber)),
+      )
+      if (known) throw new DoesNotFit()
+      if (new Set(orders.map((order) => order.orderNumber)).size < orders.length) throw new DoesNotFit()
       insert(orders)
       for (const allocation of allocations) {
         const users = orders.filter((order) => keyOf(order) === keyOf(allocation)).map((order) => order.userId)
-        if (users.some((userId) => liveUnitsOf(allocation, userId) > allocation.perUserLimit)) return false
+        if (users.some((userId) => liveUnitsOf(allocation, userId) > allocation.perUserLimit)) throw new DoesNotFit()
       }
       state.outbox.push(...events)
-      return true
     },
     lockAllocations: async (activities) => {
       await step('lockAllocations')
@@ -184,6 +207,10 @@ function onState(state: MemoryState, step: Step): OrderTransaction {
       for (const rejection of rejections) {
         if (state.rejections.has(rejection.orderNumber)) throw new DuplicateRow(rejection.orderNumber)
         state.rejections.set(rejection.orderNumber, rejection)
+        const allocation = state.allocations.get(keyOf(rejection))
+        if (!allocation || allocation.hasRejections) continue
+        const marked = { ...allocation, hasRejections: true, termsVersion: allocation.termsVersion + 1 }
+        state.allocations.set(keyOf(rejection), marked)
       }
     },
     addSold: async (activity, units) => {
@@ -199,6 +226,8 @@ function onState(state: MemoryState, step: Step): OrderTransaction {
         ...terms,
         sold,
         allocated: Math.max(terms.allocated, sold),
+        hasRejections:
+          existing?.hasRejections ?? [...state.rejections.values()].some((known) => keyOf(known) === keyOf(terms)),
         termsVersion: (existing?.termsVersion ?? 0) + 1,
       })
     },

@@ -5,7 +5,14 @@ import { Problem } from '@stampede/shared/http/problem.ts'
 import type { Allocation, OrderStore, PurchaseBatch } from './effects.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { createOrderMetrics, type OrderMetrics } from './metrics.ts'
-import { defaultSettlePolicy, settlePurchases, type PurchaseOutcome, type SettlePolicy } from './settle-purchases.ts'
+import {
+  defaultSettlePolicy,
+  prepareGroup,
+  settleGroup,
+  type PurchaseGroup,
+  type PurchaseOutcome,
+  type SettlePolicy,
+} from './settle-purchases.ts'
 import { traceGroup } from './trace-purchases.ts'
 
 export type OrderWriterOptions = {
@@ -36,10 +43,11 @@ export function createOrderWriter(options: OrderWriterOptions): OrderWriter {
   const { store, committed, now = Date.now, policy = defaultSettlePolicy } = options
   const terms = new LRUCache<string, Allocation>({ max: maximumKnownActivities })
   const effects = { store, terms, now, policy }
-  const group = createGroupCommit<PurchaseBatch, PurchaseOutcome[]>({
-    settle: async (batches) => {
+  const groups = createGroupCommit<PurchaseBatch, PurchaseGroup, PurchaseOutcome[]>({
+    prepare: (batches) => prepareGroup(batches, effects),
+    settle: async (group, meanwhile) => {
       const start = performance.now()
-      const outcomes = await traceGroup(batches, () => settlePurchases(batches, effects))
+      const outcomes = await traceGroup(group.batches, () => settleGroup(group, effects, meanwhile))
       metrics.settled(outcomes, (performance.now() - start) / 1_000)
       committed?.()
       return outcomes
@@ -49,6 +57,6 @@ export function createOrderWriter(options: OrderWriterOptions): OrderWriter {
     maximumQueue: options.maximumQueue ?? 20_000,
     isEnvironmental: (error) => error instanceof Problem && error.retryable,
   })
-  const metrics = createOrderMetrics(options.metrics, () => group.waiting())
-  return { settle: group.submit, metrics, idle: group.idle }
+  const metrics = createOrderMetrics(options.metrics, () => groups.waiting())
+  return { settle: groups.submit, metrics, idle: groups.idle }
 }

@@ -15,7 +15,7 @@ import { createOrderWriter } from './order-writer.ts'
 import { payOrder } from './pay-order.ts'
 import { createOrderReader } from './read-orders.ts'
 import type { PurchaseOutcome } from './settle-purchases.ts'
-import { createOrderStore, inboxTable, outboxTable } from './store.ts'
+import { connectForWriting, createOrderStore, inboxTable, outboxTable } from './store.ts'
 
 const count = (fallback: number, maximum: number) => z.coerce.number().int().min(1).max(maximum).default(fallback)
 
@@ -43,8 +43,7 @@ export type OrderServices = ReturnType<typeof createOrderServices>
 
 export function createOrderServices(config: OrderConfig, host: HostServices, now: () => number = Date.now) {
   const database = connectDatabase(config.DATABASE_URL)
-  // One connection: parallel transactions would wait for each other at the allocation, and measured slower.
-  const writing = connectDatabase(config.DATABASE_URL, { poolSize: 1, multipleStatements: true })
+  const writing = connectForWriting(config.DATABASE_URL)
   const schema = prepareSchema(database, 'order', migrations)
   const store = createOrderStore(database, schema)
   const reader = createOrderReader(database, schema)

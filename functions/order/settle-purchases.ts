@@ -10,6 +10,7 @@ import type { AcceptedPurchase } from '@stampede/eventing/catalogue/events.ts'
 import type {
   ActivityRef,
   Allocation,
+  GroupAtOnce,
   KnownPurchase,
   NewOrder,
   OrderStore,
@@ -46,17 +47,36 @@ export type SettleEffects = { store: OrderStore; terms: KnownTerms; now: () => n
 
 export const activityKey = (activity: ActivityRef): string => `${activity.tenantId}:${activity.activityId}`
 
-class NotAllAtOnce extends Error {}
-
 /** An allocation that was unknown can be created at the same time; then it is known in the next attempt. */
 const carefulAttempts = 3
 
+/** Batches that are settled in one transaction. */
+export type PurchaseGroup = {
+  batches: readonly PurchaseBatch[]
+  /** All of them as orders; undefined when that is known to be wrong. */
+  atOnce: GroupAtOnce | undefined
+}
+
 /** One transaction for all batches. The outcomes are in the order of the batches and of their purchases, and durable. */
-export async function settlePurchases(
+export const settlePurchases = (
   batches: readonly PurchaseBatch[],
   effects: SettleEffects,
+): Promise<PurchaseOutcome[][]> => settleGroup(prepareGroup(batches, effects), effects)
+
+/** All that needs no database. The terms it goes by may change before the group is settled: their version is checked there. */
+export function prepareGroup(batches: readonly PurchaseBatch[], effects: SettleEffects): PurchaseGroup {
+  const atOnce = groupAtOnce(batches, effects)
+  if (atOnce) effects.store.prepareAtOnce(atOnce)
+  return { batches, atOnce }
+}
+
+/** `meanwhile` is called when the database has all of the group and this process has time. */
+export async function settleGroup(
+  { batches, atOnce }: PurchaseGroup,
+  effects: SettleEffects,
+  meanwhile: () => void = () => {},
 ): Promise<PurchaseOutcome[][]> {
-  if (await storeAllAtOnce(batches, effects)) {
+  if (atOnce && (await effects.store.storeAtOnce(atOnce, meanwhile))) {
     const stored = { outcome: 'stored' } as const
     return batches.map((batch) => batch.purchases.map(() => stored))
   }
@@ -69,17 +89,17 @@ export async function settlePurchases(
   }
 }
 
-async function storeAllAtOnce(
+function groupAtOnce(
   batches: readonly PurchaseBatch[],
-  { store, terms, now, policy }: SettleEffects,
-): Promise<boolean> {
+  { terms, now, policy }: SettleEffects,
+): GroupAtOnce | undefined {
   const units = new Map<string, { allocation: Allocation; units: number }>()
   const orders: NewOrder[] = []
   const nowMs = now()
   for (const batch of batches) {
     const key = activityKey(batch)
     const allocation = terms.get(key)
-    if (!allocation || !takesEverything(allocation, policy)) return false
+    if (!allocation || !takesEverything(allocation, policy)) return undefined
     const entry = units.get(key) ?? { allocation, units: 0 }
     units.set(key, entry)
     for (const purchase of batch.purchases) {
@@ -87,26 +107,18 @@ async function storeAllAtOnce(
       orders.push(newOrder(purchase, allocation, nowMs))
     }
   }
-  if (orders.length === 0) return true
+  if (orders.length === 0) return undefined
   const allocations = [...units.values()]
     .map((entry) => ({
       tenantId: entry.allocation.tenantId,
       activityId: entry.allocation.activityId,
       termsVersion: entry.allocation.termsVersion,
       perUserLimit: entry.allocation.perUserLimit,
+      hasRejections: entry.allocation.hasRejections,
       units: entry.units,
     }))
     .sort(byActivity)
-  const group = { allocations, orders, events: createdEvents(orders, nowMs) }
-  try {
-    await store.transaction(async (tx) => {
-      if (!(await tx.storeAtOnce(group))) throw new NotAllAtOnce()
-    })
-    return true
-  } catch (error) {
-    if (error instanceof NotAllAtOnce) return false
-    throw error
-  }
+  return { allocations, orders, events: createdEvents(orders, nowMs) }
 }
 
 /** No purchase of this activity needs a look at its time. */

@@ -54,7 +54,7 @@ export function toOrder(row: RowDataPacket): Order {
 }
 
 export const allocationColumns = `tenant_id, activity_id, variant_id, allocated, sold, per_user_limit, price_cents, currency,
-  payment_timeout_seconds, starts_at, ends_at, state, closed_at, terms_version`
+  payment_timeout_seconds, starts_at, ends_at, state, closed_at, has_rejections, terms_version`
 
 export function toAllocation(row: RowDataPacket): Allocation {
   return {
@@ -71,6 +71,7 @@ export function toAllocation(row: RowDataPacket): Allocation {
     endsAtMs: timeOf(row['ends_at']) ?? 0,
     state: row['state'] as AllocationState,
     closedAtMs: timeOf(row['closed_at']),
+    hasRejections: Boolean(row['has_rejections']),
     termsVersion: Number(row['terms_version']),
   }
 }

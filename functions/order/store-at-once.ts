@@ -1,6 +1,6 @@
 /** The SQL that stores a whole group of orders in one round trip. */
 import mysql from 'mysql2/promise'
-import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise'
+import { mustHold } from '@stampede/shared/database/errors.ts'
 import { createOutbox } from '@stampede/shared/events/outbox.ts'
 import type { ActivityRef, GroupAtOnce, NewOrder } from './effects.ts'
 import { releasedStates } from './order-state.ts'
@@ -11,13 +11,22 @@ export const outbox = createOutbox(outboxTable)
 /** States that do not count as live, as a list for `IN`. */
 export const released = quotedList(releasedStates)
 
-/** All of a group in one round trip: the allocations (which holds them), the orders, the check of the limits, the events. */
-export function atOnceStatements({ allocations, orders, events }: GroupAtOnce): string {
+const prepared = new WeakMap<GroupAtOnce, string>()
+
+/** All of a group: the allocations (which holds them), the orders, the check of the limits, the events. Fails unless all of it fits. */
+export function atOnceStatements(group: GroupAtOnce): string {
+  let statements = prepared.get(group)
+  if (statements === undefined) prepared.set(group, (statements = makeStatements(group)))
+  return statements
+}
+
+function makeStatements({ allocations, orders, events }: GroupAtOnce): string {
   const statements: string[] = []
   for (const { tenantId, activityId, termsVersion, units } of allocations) {
     statements.push(
       `UPDATE order_allocations SET sold=sold+${integer(units)} WHERE ${ofActivity({ tenantId, activityId })}` +
         ` AND terms_version=${integer(termsVersion)} AND sold+${integer(units)}<=allocated`,
+      mustHold('ROW_COUNT()=1'),
     )
   }
   statements.push(insertOrdersStatement(orders))
@@ -28,31 +37,24 @@ export function atOnceStatements({ allocations, orders, events }: GroupAtOnce): 
     // After the insert, so that buyers who come twice in the group are counted too; after the lock, so that nobody else inserts.
     // The index by name: with a long list the optimizer goes by statistics, which lag behind a table that grows this fast.
     statements.push(
-      `SELECT 1 FROM order_orders FORCE INDEX (order_orders_buyer) WHERE ${ofActivity(allocation)}` +
-        ` AND user_id IN(${quotedList(own.map((order) => order.userId))}) AND state NOT IN(${released})` +
-        ` GROUP BY user_id HAVING SUM(quantity)>${integer(allocation.perUserLimit)} LIMIT 1`,
-      // A purchase that was rejected stays rejected, also when there is stock again: its units went back when it was told.
-      `SELECT 1 FROM order_rejections FORCE INDEX (PRIMARY) WHERE tenant_id=${quoted(allocation.tenantId)}` +
-        ` AND order_number IN(${quotedList(own.map((order) => order.orderNumber))}) LIMIT 1`,
+      mustHold(
+        `NOT EXISTS(SELECT 1 FROM order_orders FORCE INDEX (order_orders_buyer) WHERE ${ofActivity(allocation)}` +
+          ` AND user_id IN(${quotedList(own.map((order) => order.userId))}) AND state NOT IN(${released})` +
+          ` GROUP BY user_id HAVING SUM(quantity)>${integer(allocation.perUserLimit)})`,
+      ),
     )
+    // A purchase that was rejected stays rejected, also when there is stock again: its units went back when it was told.
+    if (allocation.hasRejections) {
+      statements.push(
+        mustHold(
+          `NOT EXISTS(SELECT 1 FROM order_rejections FORCE INDEX (PRIMARY) WHERE tenant_id=${quoted(allocation.tenantId)}` +
+            ` AND order_number IN(${quotedList(own.map((order) => order.orderNumber))}))`,
+        ),
+      )
+    }
   }
   statements.push(insertEventsStatement(events))
   return statements.join(';')
-}
-
-/** What the statements answered: false when any part of the group did not fit. */
-export function allApplied(
-  { allocations, orders }: GroupAtOnce,
-  results: readonly (ResultSetHeader | RowDataPacket[])[],
-): boolean {
-  const affected = (at: number) => (results[at] as ResultSetHeader).affectedRows
-  const found = (at: number) => (results[at] as RowDataPacket[]).length > 0
-  for (const at of allocations.keys()) {
-    if (affected(at) !== 1) return false
-    const checks = allocations.length + 1 + 2 * at
-    if (found(checks) || found(checks + 1)) return false
-  }
-  return affected(allocations.length) === orders.length
 }
 
 const ofActivity = ({ tenantId, activityId }: ActivityRef): string =>

@@ -1,7 +1,7 @@
 /** The SQL of this function's transactions. What routes only read is in `read-orders.ts`. */
 import type { PoolConnection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
-import type { Database } from '@stampede/shared/database/connect.ts'
-import { isDuplicateKey } from '@stampede/shared/database/errors.ts'
+import { connectDatabase, type Database } from '@stampede/shared/database/connect.ts'
+import { didNotHold, isDuplicateKey } from '@stampede/shared/database/errors.ts'
 import { createInbox } from '@stampede/shared/events/inbox.ts'
 import type { ActivityRef, KnownPurchase, OrderStore, OrderTransaction, OverdueOrders } from './effects.ts'
 import {
@@ -14,17 +14,35 @@ import {
   toOrder,
   toRejection,
 } from './sql.ts'
-import { allApplied, atOnceStatements, insertOrdersStatement, outbox, released } from './store-at-once.ts'
+import { atOnceStatements, insertOrdersStatement, outbox, released } from './store-at-once.ts'
 
 export { outboxTable } from './store-at-once.ts'
 export const inboxTable = 'order_inbox'
 
 const inbox = createInbox(inboxTable)
 
+/**
+ * The database as the order writer uses it. One connection: parallel transactions would wait for each other at the allocation,
+ * and measured slower. Its statements name their index, so looking into it for each buyer of a group, to choose one, is wasted.
+ */
+export const connectForWriting = (url: string): Database =>
+  connectDatabase(url, { poolSize: 1, multipleStatements: true, sessionVariables: { eq_range_index_dive_limit: 1 } })
+
 /** `storeAtOnce` needs a database with `multipleStatements`. `prepared` is awaited before each use: the schema is there then. */
 export function createOrderStore(database: Database, prepared: () => Promise<void> = async () => {}): OrderStore {
   return {
     isDuplicate: isDuplicateKey,
+    prepareAtOnce: (group) => void atOnceStatements(group),
+    storeAtOnce: async (group, sent) => {
+      await prepared()
+      try {
+        await database.transactionAtOnce(atOnceStatements(group), sent)
+        return true
+      } catch (error) {
+        if (isDuplicateKey(error) || didNotHold(error)) return false
+        throw error
+      }
+    },
     transaction: async (work) => {
       await prepared()
       return database.transaction((connection) => work(onConnection(connection)))
@@ -64,17 +82,6 @@ function onConnection(connection: PoolConnection): OrderTransaction {
   }
 
   return {
-    storeAtOnce: async (group) => {
-      try {
-        // Without values (null, not undefined) the driver does not search the text for placeholders.
-        const [results] = await connection.query(atOnceStatements(group), null)
-        return allApplied(group, results as readonly (ResultSetHeader | RowDataPacket[])[])
-      } catch (error) {
-        if (isDuplicateKey(error)) return false
-        throw error
-      }
-    },
-
     lockAllocations: async (activities) => {
       if (activities.length === 0) return []
       // The order of the locks is the order of the primary key, the same for everybody.
@@ -89,7 +96,7 @@ function onConnection(connection: PoolConnection): OrderTransaction {
       // A row that is inserted and deleted leaves nothing but its lock.
       await change(
         `INSERT INTO order_allocations (${allocationColumns}, updated_at)
-         VALUES (?, ?, '', 0, 0, 0, 0, '', 0, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), 'cancelled', NULL, 0, UTC_TIMESTAMP(3))`,
+         VALUES (?, ?, '', 0, 0, 0, 0, '', 0, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), 'cancelled', NULL, FALSE, 0, UTC_TIMESTAMP(3))`,
         [tenantId, activityId],
       )
       await change('DELETE FROM order_allocations WHERE tenant_id = ? AND activity_id = ?', [tenantId, activityId])
@@ -146,6 +153,10 @@ function onConnection(connection: PoolConnection): OrderTransaction {
         new Date(rejection.rejectedAtMs),
       ])
       await change(`INSERT INTO order_rejections (${rejectionColumns}) VALUES ?`, [rows])
+      await change(
+        `UPDATE order_allocations SET has_rejections = TRUE, terms_version = terms_version + 1
+         WHERE (tenant_id, activity_id) IN (${pairList(rejections)}) AND NOT has_rejections`,
+      )
     },
 
     addSold: async ({ tenantId, activityId }, units) => {
@@ -172,10 +183,12 @@ function onConnection(connection: PoolConnection): OrderTransaction {
         updated_at: new Date(atMs),
       }
       const identity = { tenant_id: terms.tenantId, activity_id: terms.activityId, allocated: terms.allocated }
+      // Purchases of an activity that stayed unknown for too long may have been rejected before this.
       await change(
-        `INSERT INTO order_allocations SET ?
+        `INSERT INTO order_allocations SET ?,
+           has_rejections = EXISTS (SELECT 1 FROM order_rejections WHERE tenant_id = ? AND activity_id = ?)
          ON DUPLICATE KEY UPDATE ?, allocated = GREATEST(?, sold), terms_version = terms_version + 1`,
-        [{ ...identity, ...columns }, columns, terms.allocated],
+        [{ ...identity, ...columns }, terms.tenantId, terms.activityId, columns, terms.allocated],
       )
     },
 
@@ -273,4 +286,4 @@ function onConnection(connection: PoolConnection): OrderTransaction {
 }
 
 const pairList = (activities: readonly ActivityRef[]): string =>
-  activities.map(({ tenantId, activityId }) => `(${quoted(tenantId)},${quoted(activityId)})`).join(',')
+  [...new Set(activities.map(({ tenantId, activityId }) => `(${quoted(tenantId)},${quoted(activityId)})`))].join(',')

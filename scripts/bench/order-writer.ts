@@ -8,7 +8,7 @@ import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { migrations } from '../../functions/order/generated/migrations.ts'
 import { takeTerms } from '../../functions/order/keep-allocation.ts'
 import { createOrderWriter } from '../../functions/order/order-writer.ts'
-import { createOrderStore } from '../../functions/order/store.ts'
+import { connectForWriting, createOrderStore } from '../../functions/order/store.ts'
 import { median, rounded, type BenchContext, type BenchFigures } from './context.ts'
 
 const rowsEach = 100
@@ -21,7 +21,7 @@ export async function measureOrderWriter(context: BenchContext): Promise<Partial
   await server.pool.query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
   const url = new URL(context.services.DATABASE_URL)
   url.pathname = `/${name}`
-  const database = connectDatabase(url.href, { poolSize: 1, multipleStatements: true })
+  const database = connectForWriting(url.href)
   const perSecond: number[] = []
   try {
     await migrate(database, 'order', migrations)

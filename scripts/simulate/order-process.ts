@@ -4,7 +4,13 @@ import { cancelOverdue, cancelOwnOrder } from '../../functions/order/cancel-orde
 import type { Allocation, PurchaseBatch } from '../../functions/order/effects.ts'
 import { createGroupCommit } from '../../functions/order/group-commit.ts'
 import { payOrder, type ReceivedPayment } from '../../functions/order/pay-order.ts'
-import { defaultSettlePolicy, settlePurchases, type PurchaseOutcome } from '../../functions/order/settle-purchases.ts'
+import {
+  defaultSettlePolicy,
+  prepareGroup,
+  settleGroup,
+  type PurchaseGroup,
+  type PurchaseOutcome,
+} from '../../functions/order/settle-purchases.ts'
 import type { SimulatedEvent } from './broker.ts'
 import { Unreachable, type Actor } from './scheduler.ts'
 import type { World } from './world.ts'
@@ -24,14 +30,17 @@ export function startOrderProcess(world: World, actor: Actor): OrderProcess {
   const terms = new Map<string, Allocation>()
   const pause = (durationMs: number) => scheduler.sleep(actor, 'pause', durationMs)
 
-  const commits = createGroupCommit<PurchaseBatch, PurchaseOutcome[]>({
-    settle: async (batches) => {
-      const outcomes = await settlePurchases(batches, { store, terms, now: scheduler.now, policy: defaultSettlePolicy })
+  const settling = { store, terms, now: scheduler.now, policy: defaultSettlePolicy }
+  const commits = createGroupCommit<PurchaseBatch, PurchaseGroup, PurchaseOutcome[]>({
+    prepare: (batches) => prepareGroup(batches, settling),
+    settle: async (group, meanwhile) => {
+      const outcomes = await settleGroup(group, settling, meanwhile)
       wakeRelay()
       return outcomes
     },
     weigh: (batch) => batch.purchases.length,
-    maximumGroup: 200,
+    // Small, so that groups also wait for each other.
+    maximumGroup: 8,
     maximumQueue: 10_000,
     isEnvironmental: (error) => error instanceof Unreachable,
   })

@@ -4,6 +4,7 @@
  */
 import type {
   Allocation,
+  GroupAtOnce,
   KnownPurchase,
   Order,
   OrderStore,
@@ -15,6 +16,7 @@ import type {
 import type { OrderEvent } from '../../functions/order/order-events.ts'
 import { holdsStock } from '../../functions/order/order-state.ts'
 import type { Actor, Fault, Respond, Scheduler } from './scheduler.ts'
+class DoesNotFit extends Error {}
 
 class DuplicateRow extends Error {
   override readonly name = 'DuplicateRow'
@@ -139,7 +141,7 @@ export function createSimulatedDatabase(options: {
     options.committed(tx.events)
   }
 
-  function transactionOf(tx: Transaction): OrderTransaction {
+  function transactionOf(tx: Transaction): OrderTransaction & { storeAtOnce(group: GroupAtOnce): Promise<boolean> } {
     const statement = <T>(name: string, keys: readonly string[], run: () => T): Promise<T> =>
       scheduler.request<T>(
         tx.actor,
@@ -175,13 +177,13 @@ export function createSimulatedDatabase(options: {
               tx.written.allocations.set(activityKey(wanted), { ...allocation, sold: allocation.sold + wanted.units })
             }
             for (const order of group.orders) {
-              if (visible(tx, 'orders', order.orderNumber) || visible(tx, 'rejections', order.orderNumber)) return false
+              if (visible(tx, 'orders', order.orderNumber)) return false
               insertOrder(order)
             }
             for (const order of group.orders) {
-              const limit =
-                group.allocations.find((wanted) => activityKey(wanted) === activityKey(order))?.perUserLimit ?? 0
-              if (liveUnitsOf(tx, order, order.userId) > limit) return false
+              const terms = group.allocations.find((wanted) => activityKey(wanted) === activityKey(order))
+              if (terms?.hasRejections && visible(tx, 'rejections', order.orderNumber)) return false
+              if (liveUnitsOf(tx, order, order.userId) > (terms?.perUserLimit ?? 0)) return false
             }
             tx.events.push(...group.events)
             return true
@@ -230,9 +232,15 @@ export function createSimulatedDatabase(options: {
       insertRejections: (rejections) =>
         statement(
           'insert rejections',
-          rejections.map((rejection) => `rejection ${rejection.orderNumber}`),
+          [...allocationLocks(rejections), ...rejections.map((rejection) => `rejection ${rejection.orderNumber}`)],
           () => {
-            for (const rejection of rejections) insert(tx, 'rejections', rejection.orderNumber, rejection)
+            for (const rejection of rejections) {
+              insert(tx, 'rejections', rejection.orderNumber, rejection)
+              const allocation = visible(tx, 'allocations', activityKey(rejection))
+              if (!allocation || allocation.hasRejections) continue
+              const marked = { ...allocation, hasRejections: true, termsVersion: allocation.termsVersion + 1 }
+              tx.written.allocations.set(activityKey(rejection), marked)
+            }
           },
         ),
       addSold: (activity, units) =>
@@ -250,6 +258,9 @@ export function createSimulatedDatabase(options: {
           tx.written.allocations.set(activityKey(terms), {
             ...terms,
             sold: before?.sold ?? 0,
+            hasRejections:
+              before?.hasRejections ??
+              [...tables.rejections.values()].some((known) => activityKey(known) === activityKey(terms)),
             termsVersion: (before?.termsVersion ?? 0) + 1,
           })
         }),
@@ -320,36 +331,55 @@ export function createSimulatedDatabase(options: {
     })
   }
 
+  const transaction = async <T>(
+    actor: Actor,
+    work: (tx: ReturnType<typeof transactionOf>) => Promise<T>,
+  ): Promise<T> => {
+    for (let attempt = 1; ; attempt++) {
+      const tx: Transaction = {
+        actor,
+        written: emptyTables(),
+        events: [],
+        locks: new Set(),
+        waitsFor: undefined,
+        ended: false,
+      }
+      open.add(tx)
+      try {
+        const result = await work(transactionOf(tx))
+        await scheduler.call(
+          actor,
+          'sql commit',
+          () => {
+            if (tx.ended) throw new Error('the transaction was rolled back')
+            commit(tx)
+          },
+          fault,
+        )
+        return result
+      } catch (error) {
+        // The driver drops a connection that failed, and the server rolls back.
+        if (!tx.ended) end(tx)
+        if (!(error instanceof Deadlock) || attempt >= maximumAttempts) throw error
+      }
+    }
+  }
+
   /** The store as one process sees it. */
   const storeFor = (actor: Actor): OrderStore => ({
-    transaction: async (work) => {
-      for (let attempt = 1; ; attempt++) {
-        const tx: Transaction = {
-          actor,
-          written: emptyTables(),
-          events: [],
-          locks: new Set(),
-          waitsFor: undefined,
-          ended: false,
-        }
-        open.add(tx)
-        try {
-          const result = await work(transactionOf(tx))
-          await scheduler.call(
-            actor,
-            'sql commit',
-            () => {
-              if (tx.ended) throw new Error('the transaction was rolled back')
-              commit(tx)
-            },
-            fault,
-          )
-          return result
-        } catch (error) {
-          // The driver drops a connection that failed, and the server rolls back.
-          if (!tx.ended) end(tx)
-          if (!(error instanceof Deadlock) || attempt >= maximumAttempts) throw error
-        }
+    prepareAtOnce: () => {},
+    transaction: (work) => transaction(actor, work),
+    storeAtOnce: async (group, sent) => {
+      try {
+        await transaction(actor, async (tx) => {
+          const stored = tx.storeAtOnce(group)
+          sent()
+          if (!(await stored)) throw new DoesNotFit()
+        })
+        return true
+      } catch (error) {
+        if (error instanceof DoesNotFit) return false
+        throw error
       }
     },
     findOverdue: (nowMs, limit, without) =>

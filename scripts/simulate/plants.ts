@@ -37,6 +37,7 @@ export const noPlant: Plant = {
 /** Changes what an operation sees in its transactions. */
 const inTransaction = (change: (tx: OrderTransaction) => Partial<OrderTransaction>) => (store: OrderStore) => ({
   ...store,
+  storeAtOnce: () => Promise.resolve(false),
   transaction: <T>(work: (tx: OrderTransaction) => Promise<T>) =>
     store.transaction((tx) => work({ ...tx, ...change(tx) })),
 })
@@ -168,7 +169,6 @@ export const plants = {
     ...noPlant,
     summary: 'a message that comes again is counted again',
     orderStore: inTransaction((tx) => ({
-      storeAtOnce: () => Promise.resolve(false),
       insertOrders: (orders) => tx.insertOrders(orders).catch(() => {}),
       findKnown: () => Promise.resolve(new Map()),
     })),
@@ -186,7 +186,6 @@ export const plants = {
     ...noPlant,
     summary: 'order stores whatever was accepted',
     orderStore: inTransaction((tx) => ({
-      storeAtOnce: () => Promise.resolve(false),
       lockAllocations: async (activities) =>
         (await tx.lockAllocations(activities)).map((allocation) => ({
           ...allocation,

@@ -190,6 +190,7 @@ export function createWorld(options: {
     sold: 0,
     state: 'open',
     closedAtMs: undefined,
+    hasRejections: false,
     termsVersion: 1,
   })
 

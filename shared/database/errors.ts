@@ -6,6 +6,7 @@ const lockWaitTimeout = 1205
 /** MariaDB with snapshot isolation: another transaction changed the row first. */
 const recordChanged = 1020
 const duplicateEntry = 1062
+const subqueryOfSeveralRows = 1242
 
 const unavailableNumbers = new Set([
   1040, // too many connections
@@ -44,6 +45,18 @@ export function mayRetryTransaction(error: unknown): boolean {
 /** True for a violated primary or unique key. */
 export function isDuplicateKey(error: unknown): boolean {
   return numberOf(error) === duplicateEntry
+}
+
+/**
+ * A statement that fails when the condition is false: what `transactionAtOnce` checks itself by. SQL has no assertion outside of
+ * stored programs; a scalar subquery of two rows is an error in MySQL and MariaDB alike.
+ */
+export const mustHold = (condition: string): string =>
+  `SELECT (SELECT 1 UNION ALL SELECT 1 FROM DUAL WHERE NOT(${condition}))`
+
+/** True when a `mustHold` did not hold. */
+export function didNotHold(error: unknown): boolean {
+  return numberOf(error) === subqueryOfSeveralRows
 }
 
 /** True when the database cannot be reached or does not take work at the moment. */
