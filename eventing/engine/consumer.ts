@@ -1,4 +1,5 @@
 /** One consumer group: fetches in batches, delivers by lanes, commits watermarks. Serves a Trigger or a KafkaSource. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Admin, Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
 import { checkAttributes, type EventMessage } from '@stampede/shared/events/cloud-event.ts'
 import { decodeKafka } from '@stampede/shared/kafka/cloud-event.ts'
@@ -31,6 +32,8 @@ export type EventConsumerOptions = {
 type Partition = { topic: string; partition: number; lanes: Lanes<EventMessage>; committed: bigint | undefined }
 
 const restartPauseMs = 1_000
+/** Records gather for this long between two fetches of a flow. */
+const gatherMs = 20
 
 export class EventConsumer {
   readonly #options: EventConsumerOptions
@@ -224,6 +227,9 @@ export class EventConsumer {
       state.lanes.onceBelow(Math.floor(maximumHeld / 2), () => consumer.resume([{ topic, partitions: [partition] }]))
     }
     await payload.heartbeat()
+    // Every consumer group fetches every event of the topic: under load they come in batches, not one by one. The first event after
+    // a pause in the flow is not held up.
+    await sleep(gatherMs)
   }
 
   #read(topic: string, partition: number, record: KafkaMessage): EventMessage | undefined {

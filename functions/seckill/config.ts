@@ -37,10 +37,11 @@ export const configuration = z.object({
   /** Winners of a sold-out sale kept in memory, for true answers without I/O. */
   WINNERS_LIMIT: count(100_000, 10_000_000),
 
-  RELAY_SHARDS: count(8, 256),
+  /** Events of a bucket on their way to `order` at once. More make smaller ones, which cost everybody behind them more. */
+  RELAY_SHARDS: count(2, 256),
   RELAY_BATCH: count(1_000, 10_000),
   /** How long the relay lets purchases gather before it reads. */
-  RELAY_LINGER_MS: z.coerce.number().int().min(0).max(1_000).default(10),
+  RELAY_LINGER_MS: z.coerce.number().int().min(0).max(1_000).default(20),
   RELAY_SWEEP_MS: count(500, 60_000),
   RELAY_CLAIM_IDLE_MS: count(5_000, 600_000),
   /** Partitions of the topic, when it does not exist yet. */
