@@ -34,13 +34,17 @@ function makeStatements({ allocations, orders, events }: GroupAtOnce): string {
     const own = orders.filter(
       (order) => order.activityId === allocation.activityId && order.tenantId === allocation.tenantId,
     )
+    const numbers = quotedList(own.map((order) => order.orderNumber))
     // After the insert, so that buyers who come twice in the group are counted too; after the lock, so that nobody else inserts.
-    // The index by name: with a long list the optimizer goes by statistics, which lag behind a table that grows this fast.
+    // From the new orders to those of the same buyer, with each index by name: given a list of buyers, the optimizer at times reads
+    // all of the activity instead, because its statistics lag behind a table that grows this fast.
     statements.push(
       mustHold(
-        `NOT EXISTS(SELECT 1 FROM order_orders FORCE INDEX (order_orders_buyer) WHERE ${ofActivity(allocation)}` +
-          ` AND user_id IN(${quotedList(own.map((order) => order.userId))}) AND state NOT IN(${released})` +
-          ` GROUP BY user_id HAVING SUM(quantity)>${integer(allocation.perUserLimit)})`,
+        'NOT EXISTS(SELECT 1 FROM order_orders stored FORCE INDEX (PRIMARY)' +
+          ' STRAIGHT_JOIN order_orders held FORCE INDEX (order_orders_buyer)' +
+          ' ON held.tenant_id=stored.tenant_id AND held.activity_id=stored.activity_id AND held.user_id=stored.user_id' +
+          ` WHERE stored.order_number IN(${numbers}) AND held.state NOT IN(${released})` +
+          ` GROUP BY stored.order_number HAVING SUM(held.quantity)>${integer(allocation.perUserLimit)})`,
       ),
     )
     // A purchase that was rejected stays rejected, also when there is stock again: its units went back when it was told.
@@ -48,7 +52,7 @@ function makeStatements({ allocations, orders, events }: GroupAtOnce): string {
       statements.push(
         mustHold(
           `NOT EXISTS(SELECT 1 FROM order_rejections FORCE INDEX (PRIMARY) WHERE tenant_id=${quoted(allocation.tenantId)}` +
-            ` AND order_number IN(${quotedList(own.map((order) => order.orderNumber))}))`,
+            ` AND order_number IN(${numbers}))`,
         ),
       )
     }

@@ -23,10 +23,10 @@ const inbox = createInbox(inboxTable)
 
 /**
  * The database as the order writer uses it. One connection: parallel transactions would wait for each other at the allocation,
- * and measured slower. Its statements name their index, so looking into it for each buyer of a group, to choose one, is wasted.
+ * and measured slower.
  */
 export const connectForWriting = (url: string): Database =>
-  connectDatabase(url, { poolSize: 1, multipleStatements: true, sessionVariables: { eq_range_index_dive_limit: 1 } })
+  connectDatabase(url, { poolSize: 1, multipleStatements: true })
 
 /** `storeAtOnce` needs a database with `multipleStatements`. `prepared` is awaited before each use: the schema is there then. */
 export function createOrderStore(database: Database, prepared: () => Promise<void> = async () => {}): OrderStore {

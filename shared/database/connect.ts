@@ -18,8 +18,6 @@ export type DatabaseOptions = {
   queueLimit?: number
   /** Time for a row lock, in whole seconds; default 5. */
   lockWaitSeconds?: number
-  /** Further variables of each session. */
-  sessionVariables?: Readonly<Record<string, number>>
   /** For tests: 0 ≤ n < 1. */
   random?: () => number
 }
@@ -59,7 +57,6 @@ export function connectDatabase(url: string, options: DatabaseOptions = {}): Dat
   const sessionStatements = [
     `SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = ${options.lockWaitSeconds ?? 5}, sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'`,
     'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-    ...Object.entries(options.sessionVariables ?? {}).map(([name, value]) => `SET SESSION ${name} = ${value}`),
   ]
   const pool = mysql.createPool({
     ...common,
