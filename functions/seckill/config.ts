@@ -25,7 +25,7 @@ export const configuration = z.object({
   /** Purchases in one script call. 256 made the tail worse. */
   DECISION_BATCH: count(64, 256),
   /** Script calls under way for one bucket. */
-  DECISION_CALLS_IN_FLIGHT: count(4, 64),
+  DECISION_CALLS_IN_FLIGHT: count(16, 64),
   /** Purchases that wait for a decision in this process; beyond it: 503 at once. */
   DECISION_QUEUE: count(10_000, 1_000_000),
   DECISION_TIMEOUT_MS: count(2_000, 60_000),

@@ -218,7 +218,9 @@ export function createDecider<P extends PendingPurchase>(
       pending += 1
       const lane = laneOf(press.ref)
       lane.waiting.push(press)
-      mark(lane)
+      // A whole batch does not wait for the end of the turn: Redis decides it while this process reads the next presses.
+      if (lane.waiting.length >= options.batch) callAll(lane)
+      else mark(lane)
       return true
     },
     pending: () => pending,
