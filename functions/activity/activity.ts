@@ -7,19 +7,14 @@ import type {
   reconciliationCompleted,
   SaleTerms,
 } from '@stampede/eventing/catalogue/events.ts'
-import { connectDatabase } from '@stampede/shared/database/connect.ts'
-import { prepareSchema } from '@stampede/shared/database/schema.ts'
-import { createInbox } from '@stampede/shared/events/inbox.ts'
-import { createOutbox, startOutboxRelay } from '@stampede/shared/events/outbox.ts'
-import { createPublisher } from '@stampede/shared/events/publish.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
+import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
-import { createServiceTokens, platformTenant } from '@stampede/shared/identity/service-token.ts'
 import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
 import type { ActivityCommand } from './activity-state.ts'
-import { noteFacts, transition, transitionIfAllowed, type ChangeContext } from './change-activity.ts'
+import { noteFacts, transition, transitionIfAllowed } from './change-activity.ts'
 import { checkConsistency, type Consistency } from './consistency.ts'
 import { migrations } from './generated/migrations.ts'
 import { createOtherFunctions } from './other-functions.ts'
@@ -43,11 +38,10 @@ const maximumSamples = 2_000
 export type ActivityService = ReturnType<typeof createActivityService>
 
 export function createActivityService(config: ActivityConfig, host: HostServices, now: () => number = Date.now) {
-  const database = connectDatabase(config.DATABASE_URL)
-  const schema = prepareSchema(database, 'activity', migrations)
+  const events = connectEventDatabase(config, host, migrations, now)
+  const { database, schema, change, once } = events
   const redis: Redis | Cluster = connectRedis(config.REDIS_URL)
   const sales = createSaleStore(redis)
-  const tokens = createServiceTokens({ secret: config.SERVICE_SECRET, service: host.name })
   const others = createOtherFunctions({
     orderUrl: config.ORDER_URL,
     inventoryUrl: config.INVENTORY_URL,
@@ -55,35 +49,6 @@ export function createActivityService(config: ActivityConfig, host: HostServices
     service: host.name,
     secret: config.SERVICE_SECRET,
   })
-  const outbox = createOutbox('activity_outbox')
-  const inbox = createInbox('activity_inbox')
-  const relay = startOutboxRelay({
-    database,
-    table: 'activity_outbox',
-    publish: createPublisher({ sink: config.K_SINK, token: () => tokens(platformTenant) }),
-    log: host.log,
-    metrics: host.metrics,
-    draining: host.draining,
-  })
-
-  const change = async <T>(
-    tenantId: string,
-    actor: string,
-    work: (context: ChangeContext) => Promise<T>,
-  ): Promise<T> => {
-    await schema()
-    const result = await database.transaction((tx) => work({ tx, outbox, now, tenantId, actor }))
-    relay.wake()
-    return result
-  }
-
-  const handle = <D extends { tenantId: string }>(
-    event: ReceivedEvent<D>,
-    work: (context: ChangeContext) => Promise<unknown>,
-  ) =>
-    change(event.data.tenantId, event.source, async (context) => {
-      if (await inbox.firstTime(context.tx, event)) await work(context)
-    })
 
   const get = async (tenantId: string, activityId: string): Promise<Activity> => {
     await schema()
@@ -198,7 +163,6 @@ export function createActivityService(config: ActivityConfig, host: HostServices
   return {
     database,
     schema,
-    relay,
     sales,
     others,
     now,
@@ -256,21 +220,21 @@ export function createActivityService(config: ActivityConfig, host: HostServices
     },
 
     onAllocated: (event: ReceivedEvent<SaleTerms>) =>
-      handle(event, (context) =>
+      once(event, (context) =>
         noteFacts(context, event.data.activityId, { allocatedAt: new Date(now()).toISOString() }),
       ),
 
     onAllocationRefused: (event: ReceivedEvent<z.output<typeof inventoryAllocationRefused.data>>) =>
-      handle(event, (context) => {
+      once(event, (context) => {
         const { activityId, wanted, available, at } = event.data
         return transitionIfAllowed(context, activityId, 'refuse-allocation', { refusal: { wanted, available, at } })
       }),
 
     onWarmedUp: (event: ReceivedEvent<z.output<typeof inventoryWarmedUp.data>>) =>
-      handle(event, (context) => transitionIfAllowed(context, event.data.activityId, 'warm-up')),
+      once(event, (context) => transitionIfAllowed(context, event.data.activityId, 'warm-up')),
 
     onReconciled: (event: ReceivedEvent<z.output<typeof reconciliationCompleted.data>>) =>
-      handle(event, async (context) => {
+      once(event, async (context) => {
         const { activityId, runId, repaired, open, findings, at } = event.data
         const known = await findActivity(context.tx, context.tenantId, activityId)
         // Run ids are sortable by time: an old run that comes late changes nothing.
@@ -278,19 +242,11 @@ export function createActivityService(config: ActivityConfig, host: HostServices
         await noteFacts(context, activityId, { reconciliation: { runId, repaired, open, findings, at } })
       }),
 
-    pruneInbox: async () => {
-      await schema()
-      await inbox.prune(database, 7 * 86_400_000)
-    },
-
-    async ready() {
-      await schema()
-      await database.pool.query('SELECT 1')
-    },
+    pruneInbox: events.pruneInbox,
+    ready: events.ready,
 
     async stop() {
-      await relay.stop()
-      await database.close()
+      await events.stop()
       redis.disconnect()
     },
   }

@@ -1,5 +1,4 @@
 /** Every change of an activity: under its row lock, by the table of its states, with its history and its event in one transaction. */
-import type { PoolConnection } from 'mysql2/promise'
 import type { z } from 'zod'
 import {
   activityCancelled,
@@ -10,14 +9,12 @@ import {
   activityScheduled,
   activitySettled,
 } from '@stampede/eventing/catalogue/events.ts'
-import type { Outbox } from '@stampede/shared/events/outbox.ts'
 import type { OutgoingEvent } from '@stampede/shared/events/publish.ts'
+import type { ChangeContext } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { allowedCommands, nextState, type ActivityCommand } from './activity-state.ts'
 import { insertActivity, insertTransition, lockActivity, saveActivity, type Activity } from './store.ts'
 import { scheduleErrors, termsOf, type ActivityChange, type NewActivity } from './terms.ts'
-
-export type ChangeContext = { tx: PoolConnection; outbox: Outbox; now: () => number; tenantId: string; actor: string }
 
 const stateEvents = {
   open: activityOpened,

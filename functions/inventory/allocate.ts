@@ -10,9 +10,10 @@ import {
   inventoryAllocationRefused,
   type SaleTerms,
 } from '@stampede/eventing/catalogue/events.ts'
+import type { ChangeContext } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { finishAllocation, lockAllocation, saveAllocation } from './allocation-store.ts'
-import { reserve, settleReservation, type StockContext } from './change-stock.ts'
+import { reserve, settleReservation } from './change-stock.ts'
 
 /** The colon keeps it apart from the ids that callers choose. */
 export const reservationOf = (activityId: string) => `activity:${activityId}`
@@ -23,7 +24,7 @@ export type AllocateOutcome = 'allocated' | 'refused' | 'ignored'
  * Sets the units aside and says so. Ignored when the activity has its units already, or was cancelled or settled: then this is
  * an old event. A refused activity may ask again, with other terms.
  */
-export async function allocate(context: StockContext, terms: SaleTerms): Promise<AllocateOutcome> {
+export async function allocate(context: ChangeContext, terms: SaleTerms): Promise<AllocateOutcome> {
   const { tx, outbox, tenantId } = context
   const { activityId, variantId, stock } = terms
   const existing = await lockAllocation(tx, tenantId, activityId)
@@ -49,7 +50,7 @@ export async function allocate(context: StockContext, terms: SaleTerms): Promise
 
 /** Returns all units, once. A cancellation that overtakes the schedule is remembered, so that the schedule is ignored then. */
 export async function cancelAllocation(
-  context: StockContext,
+  context: ChangeContext,
   { activityId }: z.output<typeof activityCancelled.data>,
 ): Promise<boolean> {
   const { tx, tenantId } = context
@@ -78,7 +79,7 @@ export async function cancelAllocation(
 
 /** Takes the sold units out of the stock and returns the unsold ones to the variant, once. */
 export async function settleAllocation(
-  context: StockContext,
+  context: ChangeContext,
   settled: z.output<typeof activitySettled.data>,
 ): Promise<boolean> {
   const { tx, tenantId } = context

@@ -3,9 +3,8 @@
  * ledger, and announces a low stock through the outbox. Reservations are idempotent by their id.
  */
 import { createHash } from 'node:crypto'
-import type { PoolConnection } from 'mysql2/promise'
 import { inventoryLowStock } from '@stampede/eventing/catalogue/events.ts'
-import type { Outbox } from '@stampede/shared/events/outbox.ts'
+import type { ChangeContext } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { applyMovement, available, fellBelowThreshold, type Movement, type Stock } from './stock.ts'
 import {
@@ -19,11 +18,9 @@ import {
   type Reservation,
 } from './store.ts'
 
-export type StockContext = { tx: PoolConnection; outbox: Outbox; now: () => number; tenantId: string; actor: string }
-
 /** Saves the movement of a locked stock and announces when it takes the stock below its threshold. */
 async function move(
-  context: StockContext,
+  context: ChangeContext,
   before: Stock,
   movement: Movement,
   changes: Partial<Stock> = {},
@@ -60,7 +57,7 @@ export type ReserveOutcome =
 
 /** Sets units aside. The same id again is the same reservation; with another variant or quantity it is a conflict. */
 export async function reserve(
-  context: StockContext,
+  context: ChangeContext,
   wanted: { reservationId: string; variantId: string; quantity: number },
 ): Promise<ReserveOutcome> {
   const { tx, tenantId } = context
@@ -90,7 +87,7 @@ export async function reserve(
  * nothing, another number is a conflict.
  */
 export async function settleReservation(
-  context: StockContext,
+  context: ChangeContext,
   reservationId: string,
   confirmedOf: (reservation: Reservation) => number,
 ): Promise<'settled' | 'already-settled'> {
@@ -138,7 +135,7 @@ export type Adjustment = {
 }
 
 /** Sets a stock to what was counted. Conflicts when it changed since the person looked. */
-export async function adjust(context: StockContext, adjustment: Adjustment): Promise<Stock> {
+export async function adjust(context: ChangeContext, adjustment: Adjustment): Promise<Stock> {
   const { tx, tenantId } = context
   if (adjustment.version === 0) await ensureStock(tx, tenantId, adjustment.variantId, new Date(context.now()))
   const stock = await lockStock(tx, tenantId, adjustment.variantId)

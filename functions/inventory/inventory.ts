@@ -7,20 +7,14 @@ import {
   type activityCancelled,
   type activitySettled,
 } from '@stampede/eventing/catalogue/events.ts'
-import { connectDatabase } from '@stampede/shared/database/connect.ts'
-import { prepareSchema } from '@stampede/shared/database/schema.ts'
-import { createInbox } from '@stampede/shared/events/inbox.ts'
-import { createOutbox, startOutboxRelay } from '@stampede/shared/events/outbox.ts'
-import { createPublisher } from '@stampede/shared/events/publish.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
+import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
 import { createServiceClient } from '@stampede/shared/http/client.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
-import { createServiceTokens, platformTenant } from '@stampede/shared/identity/service-token.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
 import { allocate, cancelAllocation, settleAllocation } from './allocate.ts'
 import { dueForWarmUp, findAllocation, lockAllocation, markWarmedUp, markWarmUpBegun } from './allocation-store.ts'
-import type { StockContext } from './change-stock.ts'
 import { migrations } from './generated/migrations.ts'
 import { warmUp, type WarmUpOutcome } from './warm-up.ts'
 
@@ -48,48 +42,16 @@ const orderTotals = z.object({ sold: z.number() })
 export type Inventory = Awaited<ReturnType<typeof createInventory>>
 
 export function createInventory(config: InventoryConfig, host: HostServices, now: () => number = Date.now) {
-  const database = connectDatabase(config.DATABASE_URL)
-  const schema = prepareSchema(database, 'inventory', migrations)
+  const events = connectEventDatabase(config, host, migrations, now)
+  const { database, schema, change, once } = events
   const redis: Redis | Cluster = connectRedis(config.REDIS_URL)
   const sales = createSaleStore(redis)
-  const tokens = createServiceTokens({ secret: config.SERVICE_SECRET, service: host.name })
   const orders = createServiceClient({
     baseUrl: config.ORDER_URL,
     service: host.name,
     secret: config.SERVICE_SECRET,
     timeoutMs: 3_000,
   })
-  const outbox = createOutbox('inventory_outbox')
-  const inbox = createInbox('inventory_inbox')
-  const relay = startOutboxRelay({
-    database,
-    table: 'inventory_outbox',
-    publish: createPublisher({ sink: config.K_SINK, token: () => tokens(platformTenant) }),
-    log: host.log,
-    metrics: host.metrics,
-    draining: host.draining,
-  })
-
-  /** One change of stock in one transaction; its events leave right after. */
-  const change = async <T>(
-    tenantId: string,
-    actor: string,
-    work: (context: StockContext) => Promise<T>,
-  ): Promise<T> => {
-    await schema()
-    const result = await database.transaction((tx) => work({ tx, outbox, now, tenantId, actor }))
-    relay.wake()
-    return result
-  }
-
-  /** The same for an event, once. */
-  const handle = <D extends { tenantId: string }>(
-    event: ReceivedEvent<D>,
-    work: (context: StockContext) => Promise<unknown>,
-  ) =>
-    change(event.data.tenantId, event.source, async (context) => {
-      if (await inbox.firstTime(context.tx, event)) await work(context)
-    })
 
   const snapshots = (tenantId: string, activityId: string, buckets: number) =>
     Promise.all(Array.from({ length: buckets }, (_, bucket) => sales.snapshot({ tenantId, activityId, bucket })))
@@ -99,7 +61,7 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
   }
 
   const markWarm = (tenantId: string, activityId: string) =>
-    change(tenantId, host.name, async ({ tx }) => {
+    change(tenantId, host.name, async ({ tx, outbox }) => {
       const allocation = await lockAllocation(tx, tenantId, activityId)
       if (allocation?.state !== 'allocated' || !allocation.terms) return false
       if (allocation.warmedAt) return true
@@ -140,7 +102,6 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
   return {
     database,
     schema,
-    relay,
     change,
     findAllocation: async (tenantId: string, activityId: string) => {
       await schema()
@@ -149,7 +110,7 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
     warmUpAllocation,
 
     async onScheduled(event: ReceivedEvent<SaleTerms>) {
-      await handle(event, (context) => allocate(context, event.data))
+      await once(event, (context) => allocate(context, event.data))
       const { tenantId, activityId, startsAt } = event.data
       if (Date.parse(startsAt) - now() > config.WARM_UP_HORIZON_SECONDS * 1_000) return
       const allocation = await findAllocation(database.pool, tenantId, activityId)
@@ -161,7 +122,7 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
     },
 
     async onCancelled(event: ReceivedEvent<z.output<typeof activityCancelled.data>>) {
-      await handle(event, (context) => cancelAllocation(context, event.data))
+      await once(event, (context) => cancelAllocation(context, event.data))
       const { tenantId, activityId } = event.data
       const allocation = await findAllocation(database.pool, tenantId, activityId)
       // Repeating this is harmless, so it needs no memory: an event that failed here comes again.
@@ -170,7 +131,7 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
     },
 
     async onSettled(event: ReceivedEvent<z.output<typeof activitySettled.data>>) {
-      await handle(event, (context) => settleAllocation(context, event.data))
+      await once(event, (context) => settleAllocation(context, event.data))
       const { tenantId, activityId } = event.data
       const buckets = (await findAllocation(database.pool, tenantId, activityId))?.terms?.buckets
       // Also when the event comes again: Redis may have been away the first time.
@@ -201,19 +162,11 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
       }
     },
 
-    pruneInbox: async () => {
-      await schema()
-      await inbox.prune(database, 7 * 86_400_000)
-    },
-
-    async ready() {
-      await schema()
-      await database.pool.query('SELECT 1')
-    },
+    pruneInbox: events.pruneInbox,
+    ready: events.ready,
 
     async stop() {
-      await relay.stop()
-      await database.close()
+      await events.stop()
       redis.disconnect()
     },
   }

@@ -1,21 +1,16 @@
 /** What the handlers of order need: connections, and each operation with its effects. */
 import { z } from 'zod'
 import type { paymentSucceeded, purchaseAccepted } from '@stampede/eventing/catalogue/events.ts'
-import { connectDatabase } from '@stampede/shared/database/connect.ts'
-import { prepareSchema } from '@stampede/shared/database/schema.ts'
-import { createInbox } from '@stampede/shared/events/inbox.ts'
-import { startOutboxRelay } from '@stampede/shared/events/outbox.ts'
-import { createPublisher } from '@stampede/shared/events/publish.ts'
 import type { HostServices } from '@stampede/shared/function/declaration.ts'
+import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
-import { createServiceTokens, platformTenant } from '@stampede/shared/identity/service-token.ts'
 import { cancelOverdue, cancelOwnOrder } from './cancel-order.ts'
 import { migrations } from './generated/migrations.ts'
 import { createOrderWriter } from './order-writer.ts'
 import { payOrder } from './pay-order.ts'
 import { createOrderReader } from './read-orders.ts'
 import type { PurchaseOutcome } from './settle-purchases.ts'
-import { connectForWriting, createOrderStore, inboxTable, outboxTable } from './store.ts'
+import { connectForWriting, createOrderStore } from './store.ts'
 
 const count = (fallback: number, maximum: number) => z.coerce.number().int().min(1).max(maximum).default(fallback)
 
@@ -35,27 +30,14 @@ export const orderConfig = z.object({
 })
 export type OrderConfig = z.output<typeof orderConfig>
 
-/** Longer than any broker tries an event again. */
-const inboxDays = 7
-const dayMs = 86_400_000
-
 export type OrderServices = ReturnType<typeof createOrderServices>
 
 export function createOrderServices(config: OrderConfig, host: HostServices, now: () => number = Date.now) {
-  const database = connectDatabase(config.DATABASE_URL)
+  const events = connectEventDatabase(config, host, migrations, now)
+  const { database, schema, wakeRelay } = events
   const writing = connectForWriting(config.DATABASE_URL)
-  const schema = prepareSchema(database, 'order', migrations)
   const store = createOrderStore(database, schema)
   const reader = createOrderReader(database, schema)
-  const tokens = createServiceTokens({ secret: config.SERVICE_SECRET, service: host.name })
-  const relay = startOutboxRelay({
-    database,
-    table: outboxTable,
-    publish: createPublisher({ sink: config.K_SINK, token: () => tokens(platformTenant) }),
-    log: host.log,
-    metrics: host.metrics,
-    draining: host.draining,
-  })
   const graceMs = config.UNKNOWN_GRACE_SECONDS * 1_000
   const writer = createOrderWriter({
     store: createOrderStore(writing, schema),
@@ -67,7 +49,7 @@ export function createOrderServices(config: OrderConfig, host: HostServices, now
     },
     maximumGroup: config.ORDER_GROUP,
     maximumQueue: config.ORDER_QUEUE,
-    committed: () => relay.wake(),
+    committed: wakeRelay,
   })
   const effects = { store, now }
 
@@ -89,14 +71,14 @@ export function createOrderServices(config: OrderConfig, host: HostServices, now
       const { outcome, repeated } = await payOrder(received, { ...effects, unknownOrderGraceMs: graceMs })
       if (repeated) return
       writer.metrics.paid(outcome)
-      relay.wake()
+      wakeRelay()
     },
 
     async cancelOwn(request: { tenantId: string; userId: string; orderNumber: string }) {
       const { order, cancelledNow } = await cancelOwnOrder(request, effects)
       if (cancelledNow) {
         writer.metrics.cancelled('buyer', 1)
-        relay.wake()
+        wakeRelay()
       }
       return order
     },
@@ -111,23 +93,15 @@ export function createOrderServices(config: OrderConfig, host: HostServices, now
       if (cancelled === 0) return
       writer.metrics.cancelled('payment-timeout', cancelled)
       host.log.info({ cancelled }, 'unpaid orders were cancelled')
-      relay.wake()
+      wakeRelay()
     },
 
-    async pruneInbox() {
-      await schema()
-      await createInbox(inboxTable).prune(database, inboxDays * dayMs)
-    },
-
-    ready: async () => {
-      await schema()
-      await database.pool.query('SELECT 1')
-    },
+    pruneInbox: events.pruneInbox,
+    ready: events.ready,
 
     async stop() {
       await writer.idle()
-      await relay.stop()
-      await Promise.all([writing.close(), database.close()])
+      await Promise.all([writing.close(), events.stop()])
     },
   }
 }

@@ -6,8 +6,7 @@ import type { ActivityRef, GroupAtOnce, NewOrder } from './effects.ts'
 import { releasedStates } from './order-state.ts'
 import { integer, quoted, quotedInstant, quotedList } from './sql.ts'
 
-export const outboxTable = 'order_outbox'
-export const outbox = createOutbox(outboxTable)
+export const outbox = createOutbox('order_outbox')
 /** States that do not count as live, as a list for `IN`. */
 export const released = quotedList(releasedStates)
 

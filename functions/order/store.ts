@@ -16,10 +16,7 @@ import {
 } from './sql.ts'
 import { atOnceStatements, insertOrdersStatement, outbox, released } from './store-at-once.ts'
 
-export { outboxTable } from './store-at-once.ts'
-export const inboxTable = 'order_inbox'
-
-const inbox = createInbox(inboxTable)
+const inbox = createInbox('order_inbox')
 
 /**
  * The database as the order writer uses it. One connection: parallel transactions would wait for each other at the allocation,

@@ -3,13 +3,9 @@ import { Counter, Gauge } from 'prom-client'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { reconciliationCompleted, type SaleTerms } from '@stampede/eventing/catalogue/events.ts'
-import { connectDatabase } from '@stampede/shared/database/connect.ts'
-import { prepareSchema } from '@stampede/shared/database/schema.ts'
-import { createOutbox, startOutboxRelay } from '@stampede/shared/events/outbox.ts'
-import { createPublisher } from '@stampede/shared/events/publish.ts'
 import type { HostServices } from '@stampede/shared/function/declaration.ts'
+import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
-import { createServiceTokens, platformTenant } from '@stampede/shared/identity/service-token.ts'
 import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createLock, type HeldLock } from '@stampede/shared/redis/lock.ts'
@@ -71,28 +67,18 @@ export type RunAnswer = {
 }
 
 export function createReconciliation(config: ReconciliationConfig, host: HostServices, now: () => number = Date.now) {
-  const database = connectDatabase(config.DATABASE_URL)
-  const schema = prepareSchema(database, 'reconciliation', migrations)
+  const events = connectEventDatabase(config, host, migrations, now)
+  const { database, schema } = events
   const redis = connectRedis(config.REDIS_URL)
   const sales = createSaleStore(redis)
   const lock = createLock(redis, { leaseMs })
   const newId = orderNumbers(now)
-  const tokens = createServiceTokens({ secret: config.SERVICE_SECRET, service: host.name })
   const others = createOtherFunctions({
     orderUrl: config.ORDER_URL,
     inventoryUrl: config.INVENTORY_URL,
     activityUrl: config.ACTIVITY_URL,
     service: host.name,
     secret: config.SERVICE_SECRET,
-  })
-  const outbox = createOutbox('reconciliation_outbox')
-  const relay = startOutboxRelay({
-    database,
-    table: 'reconciliation_outbox',
-    publish: createPublisher({ sink: config.K_SINK, token: () => tokens(platformTenant) }),
-    log: host.log,
-    metrics: host.metrics,
-    draining: host.draining,
   })
   const metrics = createMetrics(host)
   const limits = {
@@ -149,7 +135,7 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
     const repaired = findings.reduce((sum, finding) => sum + finding.repaired, 0)
     const open = findings.reduce((sum, finding) => sum + (finding.count - Math.min(finding.count, finding.repaired)), 0)
     const stored: RunResult = { state: 'done', outcome, buyers, orders, repaired, open, failure: null, findings }
-    await database.transaction(async (tx) => {
+    await events.change(sale.tenantId, host.name, async ({ tx, outbox }) => {
       const at = new Date(now())
       const before = await newestRun(tx, sale)
       const counts = await finishRun(tx, sale, run, stored, at)
@@ -165,7 +151,6 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
         },
       ])
     })
-    relay.wake()
     metrics.note(outcome, findings, sale)
     if (open > 0)
       host.log.warn(
@@ -214,7 +199,6 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
   return {
     database,
     schema,
-    relay,
 
     /** The clock. A long run goes on after the answer; while it does, the next tick does nothing. */
     async tick(): Promise<void> {
@@ -259,15 +243,11 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
       }
     },
 
-    async ready() {
-      await schema()
-      await database.pool.query('SELECT 1')
-    },
+    ready: events.ready,
 
     async stop() {
       await running?.catch(() => {})
-      await relay.stop()
-      await database.close()
+      await events.stop()
       redis.disconnect()
     },
   }

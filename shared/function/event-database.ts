@@ -1,0 +1,95 @@
+/**
+ * The database of a function that tells of its changes: schema, outbox with its relay to the broker, inbox. One line in `connect`;
+ * the tables are `<function>_outbox` and, where `once` is used, `<function>_inbox`, made by the function's first migration.
+ */
+import type { PoolConnection } from 'mysql2/promise'
+import { connectDatabase, type Database } from '../database/connect.ts'
+import type { Migration } from '../database/migrate.ts'
+import { prepareSchema } from '../database/schema.ts'
+import { createInbox } from '../events/inbox.ts'
+import { createOutbox, startOutboxRelay, type Outbox } from '../events/outbox.ts'
+import { createPublisher } from '../events/publish.ts'
+import { createServiceTokens, platformTenant } from '../identity/service-token.ts'
+import type { HostServices, ReceivedEvent } from './declaration.ts'
+
+export type EventDatabaseConfig = { DATABASE_URL: string; K_SINK: string; SERVICE_SECRET: string }
+
+/** What one change has: its transaction, where its events go, and for whom and by whom it is made. */
+export type ChangeContext = { tx: PoolConnection; outbox: Outbox; now: () => number; tenantId: string; actor: string }
+
+export type EventDatabase = {
+  database: Database
+  /** Resolves when the schema is there; see `prepareSchema`. */
+  schema: () => Promise<void>
+  /** Call after a commit outside `change` that wrote events. */
+  wakeRelay: () => void
+  /** One transaction; its events leave right after the commit. `work` may run again after a deadlock. */
+  change: <T>(tenantId: string, actor: string, work: (context: ChangeContext) => Promise<T>) => Promise<T>
+  /** The same for an event: nothing happens when it was handled before. */
+  once: <D extends { tenantId: string }>(
+    event: ReceivedEvent<D>,
+    work: (context: ChangeContext) => Promise<unknown>,
+  ) => Promise<void>
+  /** Forgets events that no broker delivers again. */
+  pruneInbox: () => Promise<void>
+  /** Rejects while the database does not answer. */
+  ready: () => Promise<void>
+  /** Publishes what is there, for a limited time, and closes the connections. */
+  stop: () => Promise<void>
+}
+
+/** Longer than any broker tries an event again. */
+const inboxMs = 7 * 86_400_000
+
+/** Begins to migrate and to relay at once, without holding up the start. */
+export function connectEventDatabase(
+  config: EventDatabaseConfig,
+  host: HostServices,
+  migrations: readonly Migration[],
+  now: () => number,
+): EventDatabase {
+  const database = connectDatabase(config.DATABASE_URL)
+  const schema = prepareSchema(database, host.name, migrations)
+  const outboxTable = `${host.name}_outbox`
+  const outbox = createOutbox(outboxTable)
+  const inbox = createInbox(`${host.name}_inbox`)
+  const tokens = createServiceTokens({ secret: config.SERVICE_SECRET, service: host.name })
+  const relay = startOutboxRelay({
+    database,
+    table: outboxTable,
+    publish: createPublisher({ sink: config.K_SINK, token: () => tokens(platformTenant) }),
+    log: host.log,
+    metrics: host.metrics,
+    draining: host.draining,
+  })
+
+  const change: EventDatabase['change'] = async (tenantId, actor, work) => {
+    await schema()
+    const result = await database.transaction((tx) => work({ tx, outbox, now, tenantId, actor }))
+    relay.wake()
+    return result
+  }
+
+  return {
+    database,
+    schema,
+    wakeRelay: () => relay.wake(),
+    change,
+    once: (event, work) =>
+      change(event.data.tenantId, event.source, async (context) => {
+        if (await inbox.firstTime(context.tx, event)) await work(context)
+      }),
+    async pruneInbox() {
+      await schema()
+      await inbox.prune(database, inboxMs)
+    },
+    async ready() {
+      await schema()
+      await database.pool.query('SELECT 1')
+    },
+    async stop() {
+      await relay.stop()
+      await database.close()
+    },
+  }
+}
