@@ -48,6 +48,22 @@ test('ensureTopics – refuses a topic with fewer partitions, because keys would
   t.regex(error.message, new RegExp(`${topic} has 2 partitions, 4 are wanted`))
 })
 
+test('ensureTopics – a new topic is written at once: every partition takes its record at the first attempt', async (t) => {
+  // A repeat would hide a partition that is not served yet, and write to the others twice.
+  const producer = createProducer(
+    createKafka({ brokers: serviceAddresses().kafkaBrokers, clientId: 'kafka-test', retries: 0 }),
+  )
+  await producer.connect()
+  t.teardown(() => producer.disconnect())
+  for (let round = 0; round < 3; round++) {
+    const topic = newTopic(t)
+    await ensureTopics(kafka, [{ topic, partitions: 64 }])
+    const messages = Array.from({ length: 64 }, (_, partition) => ({ partition, value: 'x' }))
+    const written = await producer.send({ topic, acks: -1, messages })
+    t.deepEqual(new Set(written.map(({ baseOffset }) => baseOffset)), new Set(['0']))
+  }
+})
+
 test('Kafka binding – an event comes back from a real topic, its key is the partition key', async (t) => {
   const topic = newTopic(t)
   await ensureTopics(kafka, [{ topic, partitions: 1 }])

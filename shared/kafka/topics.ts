@@ -15,11 +15,19 @@ export class TopicMismatchError extends Error {
 
 const readyAttempts = 50
 const readyPauseMs = 100
+/** What a broker answers about a partition that it does not serve yet, although the cluster says that it leads it. */
+const notServedYet = new Set([
+  'NOT_LEADER_FOR_PARTITION',
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'REPLICA_NOT_AVAILABLE',
+])
 
 /**
  * Creates topics that are missing and checks them all: a source reports itself ready although its topic does not exist,
  * so that a typo would lose events in silence. A topic with fewer partitions than wanted is refused, because adding some would
- * move keys; more than wanted are accepted.
+ * move keys; more than wanted are accepted. Returns when the leader of every partition serves it: a request to several partitions of
+ * which one is not served yet succeeds for the others, and kafkajs then sends all of it again, so that the others have it twice.
  *
  * @throws TopicMismatchError with every problem at once.
  */
@@ -88,5 +96,24 @@ async function findProblems(
       }
       return []
     }),
+    ...(await findUnserved(
+      admin,
+      present.map(({ topic }) => topic),
+    )),
   ]
+}
+
+/** A broker announces a new partition a moment before it serves it: only an answer of the leader itself proves more. */
+async function findUnserved(admin: Admin, topics: readonly string[]): Promise<{ text: string; permanent: boolean }[]> {
+  const unserved = []
+  for (const topic of topics) {
+    try {
+      await admin.fetchTopicOffsets(topic)
+    } catch (error) {
+      const { type, cause } = error as { type?: string; cause?: { type?: string } }
+      if (!notServedYet.has(type ?? cause?.type ?? '')) throw error
+      unserved.push({ text: `${topic} has partitions that are not served yet`, permanent: false })
+    }
+  }
+  return unserved
 }
