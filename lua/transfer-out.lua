@@ -9,7 +9,7 @@
 -- Returns one string.
 --   0            nothing to take, no such sale, or not whole: transfers must not begin before the sale is recovered, because the
 --                recovery finds lost ones by their sequence
---   sequence units
+--   sequence units recoveries
 -- Takes half of what is left but at least `needed`, so that few transfers are needed. Not idempotent: a transfer that nobody
 -- knows of stays written down and is finished by finishTransfers.
 -- Complexity: O(1)
@@ -22,7 +22,7 @@ local transfers_key = KEYS[2]
 local to = ARGV[1]
 local needed = tonumber(ARGV[2])
 
-local sale = redis.call('HMGET', sale_key, 'run', 'left')
+local sale = redis.call('HMGET', sale_key, 'run', 'left', 'recoveries')
 if not sale[1] or sale[1] ~= redis_process() then
   return '0'
 end
@@ -36,4 +36,4 @@ local sequence = redis.call('HINCRBY', sale_key, 'transfers', '1')
 redis.call('HINCRBY', sale_key, 'left', string.format('%d', -units))
 redis.call('HINCRBY', sale_key, 'sent', string.format('%d', units))
 redis.call('HSET', transfers_key, string.format('%d', sequence), string.format('%s:%d:%d', to, units, redis_clock()))
-return string.format('%d %d', sequence, units)
+return string.format('%d %d %s', sequence, units, sale[3])

@@ -32,7 +32,7 @@ if redis.call('EXISTS', sale_key) == 1 then
 end
 
 -- A sale that is made again must not look to a process like the one whose purchases it still remembers: another number of
--- recoveries than it knows makes it restore them. Nor may its transfers get numbers that other buckets have seen.
+-- recoveries than it knows makes it restore them. Nor may its transfers get numbers that other buckets have seen; all of those are forgotten.
 local beginning = state == 'rebuilding' and redis_clock() or 0
 
 redis.call(
@@ -49,6 +49,7 @@ redis.call(
   'received', '0',
   'sent', '0',
   'transfers', string.format('%d', beginning),
+  'forgotten', beginning > 0 and string.format('1-%d', beginning) or '',
   'version', '0',
   'recoveries', string.format('%d', beginning),
   'run', redis_process()

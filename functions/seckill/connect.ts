@@ -22,7 +22,7 @@ import { startRelay, type Relay } from './relay-loop.ts'
 import { createResultRoute } from './result-route.ts'
 import { createResults, type Results } from './results.ts'
 import { createSaleCache, type SaleCache } from './sale-cache.ts'
-import { createSaleMemory } from './sale-memory.ts'
+import { createSaleMemory, type SaleMemory } from './sale-memory.ts'
 import { createKafkaSender } from './send-to-kafka.ts'
 import type { SettleEffects } from './settle-orders.ts'
 
@@ -52,8 +52,11 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     connectionName: 'seckill-decisions',
   })
   const redis = connectRedis(config.REDIS_URL, { connectionName: 'seckill' })
-  const store = createSaleStore(redis)
-  const hotStore = createSaleStore(hotRedis)
+  const remembered = {
+    transferred: (...parameters: Parameters<SaleMemory['transferred']>) => memory.transferred(...parameters),
+  }
+  const store = createSaleStore(redis, remembered)
+  const hotStore = createSaleStore(hotRedis, remembered)
   const warn = (message: string) => occasionally((error: unknown) => log.warn({ error }, message))
 
   const tokens = createTokenVerifier({

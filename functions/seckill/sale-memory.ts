@@ -5,7 +5,7 @@
 import type { Logger } from 'pino'
 import { createJournal } from '@stampede/shared/sale/journal.ts'
 import { recoverUntilWhole, type RecoveryStore } from '@stampede/shared/sale/recovery.ts'
-import type { BucketRef, BucketSnapshot, Purchase, PurchaseBatchResult } from '@stampede/shared/sale/types.ts'
+import type { BucketRef, BucketSnapshot, Purchase, PurchaseBatchResult, Transfer } from '@stampede/shared/sale/types.ts'
 
 export type SaleMemory = {
   /** After each purchase call, before anybody is told. Starts a recovery when the result shows that Redis restarted. */
@@ -14,6 +14,8 @@ export type SaleMemory = {
   relayed: (bucket: BucketRef, purchases: readonly { userId: string; quantity: number; orderNumber: string }[]) => void
   released: (bucket: BucketRef, orders: readonly { userId: string; orderNumber: string }[]) => void
   confirmed: (bucket: BucketRef, orders: readonly { userId: string; orderNumber: string }[]) => void
+  /** Between the two halves of a transfer of units. */
+  transferred: (donor: BucketRef, transfer: Transfer, recoveries?: number) => void
   /** After each snapshot: a process that sells nothing at the moment notices a restart by it. */
   observed: (bucket: BucketRef, snapshot: BucketSnapshot) => void
   /** Operations kept. */
@@ -75,6 +77,10 @@ export function createSaleMemory(options: {
     relayed: (bucket, purchases) => journal.relayed(bucket, purchases),
     released: (bucket, orders) => journal.released(bucket, orders),
     confirmed: (bucket, orders) => journal.confirmed(bucket, orders),
+    transferred(donor, transfer, recoveries) {
+      journal.transferred(donor, transfer, recoveries)
+      look(donor)
+    },
     observed(bucket, snapshot) {
       journal.observed(bucket, snapshot)
       if (snapshot.whole) look(bucket)

@@ -268,9 +268,9 @@ return head .. '\\n' .. table.concat(verdicts, '\\n')`,
 
 export const recover: Script = {
   name: 'recover',
-  numberOfKeys: 1,
+  numberOfKeys: 2,
   numberOfArguments: 3,
-  sha1: 'fdc1fedf5e1a7a854f47ee66d6ccbdc28da6d39e',
+  sha1: 'dcaa9d3a78f706e593909e2ddef4ade32aff9883',
   code: `local function redis_process()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 end
@@ -278,11 +278,37 @@ local function redis_clock()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
+local function remember_transfer(forgotten, newest, sequence)
+  local ranges = {}
+  local function add(first, last)
+    if first <= last then
+      ranges[#ranges + 1] = string.format('%d-%d', first, last)
+    end
+  end
+  local was_forgotten = sequence > newest
+  for first, last in string.gmatch(forgotten, '(%d+)%-(%d+)') do
+    first, last = tonumber(first), tonumber(last)
+    if first <= sequence and sequence <= last then
+      was_forgotten = true
+      add(first, sequence - 1)
+      add(sequence + 1, last)
+    else
+      add(first, last)
+    end
+  end
+  if not was_forgotten then
+    return nil
+  end
+  add(newest + 1, sequence - 1)
+  local first_kept = math.max(1, #ranges - 255)
+  return table.concat(ranges, ',', first_kept), math.max(newest, sequence)
+end
 local sale_key = KEYS[1]
+local transfers_key = KEYS[2]
 local grace = tonumber(ARGV[1])
 local complete = ARGV[2] == '1'
 local lost = ARGV[3]
-local sale = redis.call('HMGET', sale_key, 'run', 'recoverFrom', 'transfers')
+local sale = redis.call('HMGET', sale_key, 'run', 'recoverFrom', 'transfers', 'forgotten')
 if not sale[1] then
   return -1
 end
@@ -302,20 +328,22 @@ end
 if not complete then
   return 2
 end
-local remembered = tonumber(sale[3])
-local newest, units = remembered, 0
-for sequence, amount in string.gmatch(lost, '(%d+) (%d+)\\n?') do
-  sequence = tonumber(sequence)
-  if sequence > remembered then
-    units = units + tonumber(amount)
-    newest = math.max(newest, sequence)
+local newest, forgotten, units = tonumber(sale[3]), sale[4] or '', 0
+for sequence, to, amount in string.gmatch(lost, '(%d+) (%d+) (%d+)\\n?') do
+  local others, reached = remember_transfer(forgotten, newest, tonumber(sequence))
+  if others then
+    forgotten, newest, units = others, reached, units + tonumber(amount)
+    redis.call('HSET', transfers_key, sequence, string.format('%s:%s:%d', to, amount, now))
   end
 end
 if units > 0 then
   redis.call('HINCRBY', sale_key, 'left', string.format('%d', -units))
   redis.call('HINCRBY', sale_key, 'sent', string.format('%d', units))
-  redis.call('HSET', sale_key, 'transfers', string.format('%d', newest))
 end
+local beginning = newest + 1000000
+local gap = string.format('%d-%d', newest + 1, beginning)
+redis.call('HSET', sale_key, 'transfers', string.format('%d', beginning))
+redis.call('HSET', sale_key, 'forgotten', forgotten == '' and gap or forgotten .. ',' .. gap)
 redis.call('HINCRBY', sale_key, 'recoveries', '1')
 redis.call('HINCRBY', sale_key, 'version', '1')
 redis.call('HSET', sale_key, 'run', run)
@@ -439,6 +467,60 @@ if #messages > 0 then
   redis.call('XADD', outbox_key, '*', 't', string.format('%d', redis_clock()), 'p', table.concat(messages, '\\n'))
 end
 return #messages`,
+}
+
+export const restoreTransfer: Script = {
+  name: 'restore-transfer',
+  numberOfKeys: 2,
+  numberOfArguments: 3,
+  sha1: '230df6e68e7f84ef055eab22a0f0a2beb5349466',
+  code: `local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local function remember_transfer(forgotten, newest, sequence)
+  local ranges = {}
+  local function add(first, last)
+    if first <= last then
+      ranges[#ranges + 1] = string.format('%d-%d', first, last)
+    end
+  end
+  local was_forgotten = sequence > newest
+  for first, last in string.gmatch(forgotten, '(%d+)%-(%d+)') do
+    first, last = tonumber(first), tonumber(last)
+    if first <= sequence and sequence <= last then
+      was_forgotten = true
+      add(first, sequence - 1)
+      add(sequence + 1, last)
+    else
+      add(first, last)
+    end
+  end
+  if not was_forgotten then
+    return nil
+  end
+  add(newest + 1, sequence - 1)
+  local first_kept = math.max(1, #ranges - 255)
+  return table.concat(ranges, ',', first_kept), math.max(newest, sequence)
+end
+local sale_key = KEYS[1]
+local transfers_key = KEYS[2]
+local sequence = tonumber(ARGV[1])
+local to = ARGV[2]
+local units = tonumber(ARGV[3])
+local sale = redis.call('HMGET', sale_key, 'transfers', 'forgotten')
+if not sale[1] then
+  return -1
+end
+local forgotten, newest = remember_transfer(sale[2] or '', tonumber(sale[1]), sequence)
+if not forgotten then
+  return 0
+end
+redis.call('HSET', sale_key, 'transfers', string.format('%d', newest), 'forgotten', forgotten)
+redis.call('HINCRBY', sale_key, 'left', string.format('%d', -units))
+redis.call('HINCRBY', sale_key, 'sent', string.format('%d', units))
+redis.call('HSET', transfers_key, string.format('%d', sequence), string.format('%s:%d:%d', to, units, redis_clock()))
+return 1`,
 }
 
 export const restore: Script = {
@@ -644,7 +726,7 @@ export const transferOut: Script = {
   name: 'transfer-out',
   numberOfKeys: 2,
   numberOfArguments: 2,
-  sha1: '3d4c76e4576d1e87862dee6b4e29c4bb4c1c9830',
+  sha1: '3e900f80607ccac39556426b923620eb8cc26ebc',
   code: `local function redis_process()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 end
@@ -656,7 +738,7 @@ local sale_key = KEYS[1]
 local transfers_key = KEYS[2]
 local to = ARGV[1]
 local needed = tonumber(ARGV[2])
-local sale = redis.call('HMGET', sale_key, 'run', 'left')
+local sale = redis.call('HMGET', sale_key, 'run', 'left', 'recoveries')
 if not sale[1] or sale[1] ~= redis_process() then
   return '0'
 end
@@ -669,14 +751,14 @@ local sequence = redis.call('HINCRBY', sale_key, 'transfers', '1')
 redis.call('HINCRBY', sale_key, 'left', string.format('%d', -units))
 redis.call('HINCRBY', sale_key, 'sent', string.format('%d', units))
 redis.call('HSET', transfers_key, string.format('%d', sequence), string.format('%s:%d:%d', to, units, redis_clock()))
-return string.format('%d %d', sequence, units)`,
+return string.format('%d %d %s', sequence, units, sale[3])`,
 }
 
 export const warmUp: Script = {
   name: 'warm-up',
   numberOfKeys: 1,
   numberOfArguments: 7,
-  sha1: '1b87f385aa17e4c30febe4eb9c9eef3631355c19',
+  sha1: 'fd7b076c5d631662e14fbcda86bca4a3fe7381cc',
   code: `local function redis_process()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 end
@@ -710,6 +792,7 @@ redis.call(
   'received', '0',
   'sent', '0',
   'transfers', string.format('%d', beginning),
+  'forgotten', beginning > 0 and string.format('1-%d', beginning) or '',
   'version', '0',
   'recoveries', string.format('%d', beginning),
   'run', redis_process()

@@ -136,6 +136,10 @@ export function checkBuckets(world: World, views: readonly BucketView[], command
 export function checkRecovered({ ledger, settings, sale, database }: World, bucket: number): void {
   if (settings.faults.requests > 0) return
   const { orders, rejections } = database.tables
+  for (const transfer of ledger.vanishedTransfers) {
+    if (!transfer.startsWith(`${bucket}:`) || !ledger.remembersTransfer(transfer)) continue
+    throw new Violation('SK4', `the sale goes on before transfer ${transfer} was taken from its donor again`)
+  }
   for (const orderNumber of ledger.vanished) {
     const press = ledger.presses.get(orderNumber)
     if (!press || ledger.holderIsDead(orderNumber) || bucketOf(press.userId, sale.buckets) !== bucket) continue
@@ -147,14 +151,13 @@ export function checkRecovered({ ledger, settings, sale, database }: World, buck
 }
 
 /**
- * An accepted purchase may be rejected only when less is allocated than the sale in Redis offers, or when Redis forgot and that could not be made good in time: a process died with its journal, a
- * connection broke, or units had moved between buckets (the journals know purchases, not transfers: the bucket that gave units away may
- * sell them again before the reconciliation covers the other).
+ * An accepted purchase may be rejected only when less is allocated than the sale in Redis offers, or when Redis forgot and that could not be made good in time: a process died with its journal,
+ * or a connection broke.
  */
 function mayReject({ settings, ledger }: World): boolean {
   const { redisRestarts, processCrashes } = ledger.state
   if (settings.allocationShort > 0) return true
-  return redisRestarts > 0 && (processCrashes > 0 || settings.faults.requests > 0 || settings.buckets > 1)
+  return redisRestarts > 0 && (processCrashes > 0 || settings.faults.requests > 0)
 }
 
 /** After each commit. */

@@ -34,6 +34,10 @@ export function createLedger() {
   const vanished = new Set<string>()
   /** Lost by two failures: Redis forgot them, and the process that accepted them died before it could restore them. */
   const lostTwice = new Set<string>()
+  /** Transfers between buckets, `donor:number`, that Redis forgot and that are not back yet. */
+  const vanishedTransfers = new Set<string>()
+  /** Who was told of a transfer and remembers it. */
+  const transferHolders = new Map<string, { actor: Actor; life: number }[]>()
   const state = { soldOutAnswers: 0, releases: 0, redisLosses: 0, redisRestarts: 0, processCrashes: 0, rebuilt: false }
 
   const holderIsDead = (orderNumber: string): boolean => {
@@ -50,6 +54,7 @@ export function createLedger() {
     inKafka,
     deducted,
     vanished,
+    vanishedTransfers,
     lostTwice,
     holderIsDead,
     state,
@@ -61,6 +66,13 @@ export function createLedger() {
         judge(orderNumber)
       }
     },
+    transferred: (transfer: string, actor: Actor) => {
+      const holders = transferHolders.get(transfer) ?? []
+      transferHolders.set(transfer, [...holders, { actor, life: actor.life }])
+    },
+    /** A living process remembers this transfer. */
+    remembersTransfer: (transfer: string): boolean =>
+      (transferHolders.get(transfer) ?? []).some(({ actor, life }) => actor.alive && actor.life === life),
     /** A process died, with its journal. */
     processDied: () => {
       state.processCrashes++

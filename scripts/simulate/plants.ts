@@ -152,6 +152,11 @@ export const plants = {
     memory: (memory) => memory,
     store: (store) => ({ ...store, restore: () => Promise.resolve(0) }),
   },
+  'transfers-not-replayed': {
+    ...noPlant,
+    summary: 'nobody repeats the transfers between buckets that Redis lost with its last second',
+    store: (store) => ({ ...store, restoreTransfers: () => Promise.resolve({ restored: 0, complete: true }) }),
+  },
   'restore-without-message': {
     ...noPlant,
     summary: 'restored purchases are not sent again',

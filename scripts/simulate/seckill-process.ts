@@ -1,7 +1,7 @@
 /** One process of `seckill`: the production operations, with the simulated Redis, Kafka, clock and timers as effects. */
 import { createDecider, type DecisionOutcome, type PendingPurchase } from '../../functions/seckill/decide-together.ts'
 import { newRelayState, relayOnce, type RelayMessage } from '../../functions/seckill/relay.ts'
-import { createSaleMemory } from '../../functions/seckill/sale-memory.ts'
+import { createSaleMemory, type SaleMemory } from '../../functions/seckill/sale-memory.ts'
 import { confirmOrders, releaseOrders, type OrdersOfActivity } from '../../functions/seckill/settle-orders.ts'
 import { orderNumbers } from '../../shared/ids/order-number.ts'
 import { bucketOf } from '../../shared/sale/bucket.ts'
@@ -31,8 +31,14 @@ export function startSeckillProcess(world: World, actor: Actor): SeckillProcess 
   const random = world.random.split()
   const pause = (durationMs: number) => scheduler.sleep(actor, 'pause', durationMs)
   // As in production: decisions have a connection of their own.
-  const hotStore = plant.store(createSaleStore(world.redisClient(actor)), world, actor)
-  const store = plant.store(createSaleStore(world.redisClient(actor)), world, actor)
+  const remembered = {
+    transferred: (...[donor, transfer, recoveries]: Parameters<SaleMemory['transferred']>) => {
+      world.ledger.transferred(`${transfer.from}:${transfer.sequence}`, actor)
+      memory.transferred(donor, transfer, recoveries)
+    },
+  }
+  const hotStore = plant.store(createSaleStore(world.redisClient(actor), remembered), world, actor)
+  const store = plant.store(createSaleStore(world.redisClient(actor), remembered), world, actor)
   const memory = plant.memory(
     createSaleMemory({ store, graceMs: plant.graceMs ?? graceMs, log: silent, now: scheduler.now, sleep: pause }),
   )

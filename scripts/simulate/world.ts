@@ -105,6 +105,7 @@ export function createWorld(options: {
   const look = (command: string) =>
     guard(() => {
       const seen = views()
+      for (const transfer of transfersOf(seen)) ledger.vanishedTransfers.delete(transfer)
       checkBuckets(world, seen, command)
       for (const [bucket, view] of seen.entries()) {
         if (command === 'purchase' && view.left < 0 && view.left < leftBefore[bucket]!) {
@@ -143,8 +144,13 @@ export function createWorld(options: {
         .padStart(8, '0'),
     ).join('')
 
+  /** What the donors have written down, `donor:number`. */
+  const transfersOf = (seen: readonly BucketView[]): string[] =>
+    seen.flatMap((view, donor) => Object.keys(view.dump.transfers).map((sequence) => `${donor}:${sequence}`))
+
   const restartRedis = () => {
-    const before = views().map((view) => view.live)
+    const seen = views()
+    const before = seen.map((view) => view.live)
     const lossMs = settings.faults.redisLossMs
     const lost = redis.restart(newRunId(), lossMs === 0 ? 0 : faultRandom.below(40), scheduler.now() - lossMs)
     const after = views()
@@ -159,6 +165,8 @@ export function createWorld(options: {
     ledger.state.redisRestarts++
     if (lost > 0) ledger.state.redisLosses++
     ledger.forgotten(forgotten)
+    const known = new Set(transfersOf(after))
+    for (const transfer of transfersOf(seen)) if (!known.has(transfer)) ledger.vanishedTransfers.add(transfer)
     look('restart')
   }
 

@@ -156,3 +156,40 @@ test('journal – is bounded in operations and buckets; the oldest go first', (t
   t.deepEqual(names(), ['c', 'd', 'e'])
   t.is(journal.size(), 4)
 })
+
+test('journal – a transfer is kept for both buckets, once, as long as an operation', (t) => {
+  const { clock, journal, buy } = start({ keepMs: 10_000 })
+  const other = { ...bucket, bucket: 1 }
+  const transfer = { from: 1, to: 0, sequence: '7', units: 3 }
+  journal.transferred(other, transfer, 0)
+  journal.transferred(other, transfer)
+  t.deepEqual(journal.transfers(bucket), [transfer])
+  t.deepEqual(journal.transfers(other), [transfer])
+  t.deepEqual(journal.transfers({ ...bucket, bucket: 2 }), [])
+  clock.ms = 10_000
+  buy(['ann'], 0, other)
+  t.deepEqual(journal.transfers(other), [transfer])
+  clock.ms = 10_001
+  buy(['bob'], 0, other)
+  t.deepEqual(journal.transfers(other), [])
+  // Nothing was heard of the receiver since.
+  t.deepEqual(journal.transfers(bucket), [transfer])
+})
+
+test('journal – a transfer tells the recoveries of its donor; nothing is forgotten before it was replayed', (t) => {
+  const { clock, journal } = start({ keepMs: 10_000 })
+  const other = { ...bucket, bucket: 1 }
+  const transfer = { from: 1, to: 0, sequence: '7', units: 3 }
+  journal.transferred(other, transfer, 0)
+  clock.ms = 60_000
+  journal.observed(other, { whole: true, recoveries: 1 })
+  t.true(journal.mustReplay(other))
+  t.deepEqual(journal.transfers(other), [transfer])
+  journal.replayed(other, 1)
+  clock.ms = 70_000
+  journal.observed(other, { whole: true, recoveries: 1 })
+  t.deepEqual(journal.transfers(other), [transfer])
+  clock.ms = 70_001
+  journal.observed(other, { whole: true, recoveries: 1 })
+  t.deepEqual(journal.transfers(other), [])
+})

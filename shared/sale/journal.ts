@@ -5,7 +5,7 @@
  * A batch is kept as one piece of bytes outside the heap: a rush leaves hundreds of thousands of operations here, and as objects they
  * would be copied and traced by the garbage collector for ten seconds each.
  */
-import type { BucketRef, BucketSnapshot, Purchase, PurchaseBatchResult, SaleOperation } from './types.ts'
+import type { BucketRef, BucketSnapshot, Purchase, PurchaseBatchResult, SaleOperation, Transfer } from './types.ts'
 
 export type JournalOptions = {
   /** Milliseconds; any clock that does not jump is good. Default: the process's monotonic clock. */
@@ -29,8 +29,13 @@ type Batch = {
   lines: Buffer
 }
 
+/** More in ten seconds than a sale makes: each takes half of what a bucket has. */
+const maximumTransfers = 10_000
+
 type BucketJournal = {
   batches: Batch[]
+  /** From and to this bucket, by donor and number; oldest first. Few, so as objects. */
+  transfers: Map<string, { atMs: number; transfer: Transfer }>
   operations: number
   /** Recoveries of the sale that this process knows and, where it had to, has replayed its journal for. */
   recoveries: number | undefined
@@ -49,12 +54,19 @@ export type Journal = {
   released(bucket: BucketRef, orders: readonly Order[]): void
   /** After each successful confirm call, also for purchases that Redis did not know: it may learn of them again. */
   confirmed(bucket: BucketRef, orders: readonly Order[]): void
+  /**
+   * Between the halves of a transfer: the units that the receiver sells must not be sold by the donor, too, when Redis forgets both halves.
+   * Kept for both buckets. `recoveries` of the donor, where known.
+   */
+  transferred(donor: BucketRef, transfer: Transfer, recoveries?: number): void
   /** After a snapshot: a process without purchases notices a recovery by it. */
   observed(bucket: BucketRef, snapshot: Pick<BucketSnapshot, 'whole' | 'recoveries'>): void
   /** True from the moment when Redis was seen to have restarted until `replayed`. Nothing is forgotten meanwhile. */
   mustReplay(bucket: BucketRef): boolean
   /** The purchases and releases that Redis may have lost, oldest first. */
   operations(bucket: BucketRef): SaleOperation[]
+  /** The transfers from and to this bucket that Redis may have lost, oldest first. */
+  transfers(bucket: BucketRef): Transfer[]
   /** The confirmations that Redis may have lost. */
   confirmations(bucket: BucketRef): Order[]
   /** Everything was restored, in a Redis that had been recovered `recoveries` times by then: it may be lost again from now on. */
@@ -79,7 +91,7 @@ export function createJournal(options: JournalOptions = {}): Journal {
     const key = keyOf(bucket)
     let journal = buckets.get(key)
     if (!journal) {
-      journal = { batches: [], operations: 0, recoveries: undefined, mustReplay: false }
+      journal = { batches: [], transfers: new Map(), operations: 0, recoveries: undefined, mustReplay: false }
       if (buckets.size >= maximumBuckets) buckets.delete(buckets.keys().next().value!)
       buckets.set(key, journal)
     }
@@ -99,14 +111,32 @@ export function createJournal(options: JournalOptions = {}): Journal {
     let dropped = 0
     while (journal.operations > maximumOperations) journal.operations -= journal.batches[dropped++]!.count
     if (dropped > 0) journal.batches.splice(0, dropped)
-    // The map's order is the order of the last write.
+    touch(key, journal)
+  }
+
+  // The map's order is the order of the last write.
+  const touch = (key: string, journal: BucketJournal): void => {
     buckets.delete(key)
     buckets.set(key, journal)
+  }
+
+  const keepTransfer = (bucket: BucketRef, transfer: Transfer): void => {
+    const journal = journalOf(bucket)
+    const { transfers } = journal
+    const id = `${transfer.from}:${transfer.sequence}`
+    transfers.delete(id)
+    if (transfers.size >= maximumTransfers) transfers.delete(transfers.keys().next().value!)
+    transfers.set(id, { atMs: now(), transfer })
+    touch(keyOf(bucket), journal)
   }
 
   const prune = (journal: BucketJournal): void => {
     const { batches } = journal
     const oldestMs = now() - keepMs
+    for (const [id, { atMs }] of journal.transfers) {
+      if (atMs >= oldestMs) break
+      journal.transfers.delete(id)
+    }
     let old = 0
     while (old < batches.length && batches[old]!.atMs < oldestMs) old++
     // Moving the others for the sake of a few costs more than keeping the few a little longer.
@@ -146,6 +176,12 @@ export function createJournal(options: JournalOptions = {}): Journal {
       if (orders.length > 0) append(keyOf(bucket), journalOf(bucket), batchOf('confirmation', orders))
     },
 
+    transferred: (donor, transfer, recoveries) => {
+      keepTransfer(donor, transfer)
+      keepTransfer({ ...donor, bucket: transfer.to }, transfer)
+      if (recoveries !== undefined) sawRecoveries(journalOf(donor), recoveries)
+    },
+
     observed: (bucket, { whole, recoveries }) => {
       const journal = buckets.get(keyOf(bucket))
       if (!journal) return
@@ -164,6 +200,8 @@ export function createJournal(options: JournalOptions = {}): Journal {
       ].flatMap(operationsOf)
     },
 
+    transfers: (bucket) => [...(buckets.get(keyOf(bucket))?.transfers.values() ?? [])].map(({ transfer }) => transfer),
+
     confirmations: (bucket) =>
       (buckets.get(keyOf(bucket))?.batches ?? []).flatMap((batch) =>
         batch.kind === 'confirmation' ? linesOf(batch).map(({ userId, orderNumber }) => ({ userId, orderNumber })) : [],
@@ -173,6 +211,7 @@ export function createJournal(options: JournalOptions = {}): Journal {
       const journal = journalOf(bucket)
       const atMs = now()
       for (const batch of journal.batches) batch.atMs = atMs
+      for (const kept of journal.transfers.values()) kept.atMs = atMs
       journal.recoveries = recoveries
       journal.mustReplay = false
     },

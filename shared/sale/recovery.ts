@@ -6,16 +6,18 @@
 import type { Journal } from './journal.ts'
 import type { BucketRef, SaleStore } from './types.ts'
 
-export type RecoveryStore = Pick<SaleStore, 'restore' | 'recover' | 'snapshot' | 'confirm'>
+export type RecoveryStore = Pick<SaleStore, 'restore' | 'restoreTransfers' | 'recover' | 'snapshot' | 'confirm'>
 
 export type RecoveryRound = {
-  /** Operations that Redis had lost. */
+  /** Operations and transfers that Redis had lost. */
   restored: number
   whole: boolean
 }
 
 /** Time that all processes have to notice and to restore. */
 export const defaultGraceMs = 3_000
+
+const nothingMoved = { restored: 0, complete: true }
 
 /**
  * One round: restores this process's journal, then asks for the end of the grace period. Repeat it after the grace period until `whole`; all
@@ -31,12 +33,17 @@ export async function recoverBucket(
   const before = await store.snapshot(bucket)
   if (!before) return { restored: 0, whole: false }
   const operations = journal.operations(bucket)
-  const restored = operations.length === 0 ? 0 : await store.restore(bucket, operations)
+  const purchases = operations.length === 0 ? 0 : await store.restore(bucket, operations)
+  const transfers = journal.transfers(bucket)
+  const moved = transfers.length === 0 ? nothingMoved : await store.restoreTransfers(bucket, transfers)
+  const restored = purchases + moved.restored
   if (!(await store.recover(bucket, graceMs))) return { restored, whole: false }
   const after = await store.snapshot(bucket)
   // Any other number: Redis restarted again and was recovered while this round ran; what was restored may be lost again.
   const expected = before.recoveries + (before.whole ? 0 : 1)
   if (!after?.whole || after.recoveries !== expected) return { restored, whole: false }
+  // Another bucket is away: the sale goes on here, without the units that came from there; the journal is kept for the next round.
+  if (!moved.complete) return { restored, whole: false }
   // Only now do all processes have restored their purchases, also those whose orders this process confirmed.
   const confirmations = journal.confirmations(bucket)
   if (confirmations.length > 0) await store.confirm(bucket, confirmations)

@@ -6,7 +6,7 @@ import type { Cluster, Redis } from 'ioredis'
 import * as scripts from '@stampede/lua/generated/scripts.ts'
 import { runScript } from '../redis/run-script.ts'
 import { parseBuyerEntries } from './buyer-entries.ts'
-import { createBucketTransfers } from './bucket-transfers.ts'
+import { createBucketTransfers, type TransferObserver } from './bucket-transfers.ts'
 import { bucketKeys, registryKey } from './keys.ts'
 import { createOutboxStream } from './outbox-stream.ts'
 import { maximumBatch, packOperations, packOrders, packPurchases, parseVerdicts } from './packing.ts'
@@ -18,10 +18,12 @@ const maximumBuckets = 64
 export type SaleStoreOptions = {
   /** A transfer between buckets is remembered for at least this long, because Redis may forget its last second. Default 10,000. */
   transferMemoryMs?: number
+  /** Told of every transfer that this store begins or finishes, before its second half. Default: nobody. */
+  transferred?: TransferObserver
 }
 
 export function createSaleStore(redis: Redis | Cluster, options: SaleStoreOptions = {}): SaleStore {
-  const transfers = createBucketTransfers(redis, options.transferMemoryMs ?? 10_000)
+  const transfers = createBucketTransfers(redis, options.transferMemoryMs ?? 10_000, options.transferred ?? (() => {}))
   const outbox = createOutboxStream(redis)
 
   /** Runs a script over many lines in chunks of the size it takes and adds up what it counts. */
@@ -133,11 +135,11 @@ export function createSaleStore(redis: Redis | Cluster, options: SaleStoreOption
     },
 
     recover: async (bucket, graceMs) => {
-      const { sale } = bucketKeys(bucket)
-      const state = await runScript(redis, scripts.recover, [sale, graceMs, '0', ''])
+      const { sale, transfers: written } = bucketKeys(bucket)
+      const state = await runScript(redis, scripts.recover, [sale, written, graceMs, '0', ''])
       if (state !== 2) return state === 1
       const lost = await transfers.receivedFrom(bucket)
-      return (await runScript(redis, scripts.recover, [sale, graceMs, '1', lost])) === 1
+      return (await runScript(redis, scripts.recover, [sale, written, graceMs, '1', lost])) === 1
     },
 
     readOutbox: outbox.read,
@@ -145,6 +147,7 @@ export function createSaleStore(redis: Redis | Cluster, options: SaleStoreOption
     acknowledgeOutbox: outbox.acknowledge,
     rebalance: transfers.rebalance,
     finishTransfers: transfers.finish,
+    restoreTransfers: transfers.restore,
 
     lowerLeft: async (bucket, expectedLeft) =>
       counted(await runScript(redis, scripts.lowerLeft, [bucketKeys(bucket).sale, Math.trunc(expectedLeft)])),

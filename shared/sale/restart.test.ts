@@ -193,3 +193,24 @@ test('restart of a donor that forgot a transfer – the units that the receiver 
   t.is(await store.rebalance(to, 2, 2), 2)
   t.is((await snapshotOf(store, to)).left, 20)
 })
+
+test('restart that forgot both halves of a transfer and what was sold of it – nothing of it is sold again', async (t) => {
+  const { server, redis } = await ownStore(t)
+  const journal = createJournal()
+  const store = createSaleStore(redis, { transferred: journal.transferred })
+  const sale = newSale({ stock: 2, buckets: 2 })
+  const [to, from] = [bucketRef(sale, 0), bucketRef(sale, 1)]
+  await store.warmUp(sale)
+  const before = await tail(server)
+  t.deepEqual(await buyAs(store, journal, to, [press('ann')]), ['accepted'])
+  t.is(await store.rebalance(to, 2, 1), 1)
+  t.deepEqual(await buyAs(store, journal, to, [press('bob')]), ['accepted'])
+  await crash(server, before)
+  t.is((await snapshotOf(store, from)).left, 1)
+
+  t.like(await recoverUntilWhole(store, from, journal, { graceMs, pause }), { restored: 1, whole: true })
+  t.deepEqual(await buyAs(store, journal, from, [press('cid')]), ['sold-out'])
+  t.like(await recoverUntilWhole(store, to, journal, { graceMs, pause }), { restored: 3, whole: true })
+  t.like(await snapshotOf(store, to), { left: 0, sold: 2, received: 1 })
+  t.like(await snapshotOf(store, from), { left: 0, sold: 0, sent: 1 })
+})

@@ -110,6 +110,9 @@ export type SaleOperation =
   | { kind: 'purchase'; userId: string; quantity: number; orderNumber: OrderNumber; idempotencyKey?: string }
   | { kind: 'release'; userId: string; orderNumber: OrderNumber }
 
+/** Units that one bucket gave to another; the donor numbers its transfers. */
+export type Transfer = { from: number; to: number; sequence: string; units: number }
+
 export interface SaleStore {
   /**
    * Creates the sale (all buckets, stock split over them) where it does not exist yet; never changes anything of one that exists.
@@ -155,6 +158,11 @@ export interface SaleStore {
   rebalance(to: BucketRef, buckets: number, needed: number): Promise<number>
   /** Finishes transfers that a dead process left half done. */
   finishTransfers(bucket: BucketRef): Promise<number>
+  /**
+   * Repeats transfers from or to this bucket that Redis may have lost, idempotent by the donor's number: always the donor's half first, so
+   * that no unit is in two buckets. `complete` is false when another bucket could not be asked for its half: repeat the call.
+   */
+  restoreTransfers(bucket: BucketRef, transfers: readonly Transfer[]): Promise<{ restored: number; complete: boolean }>
   /** Lowers `left` to what the purchases leave when it is too high; never raises it. Returns the units removed. */
   lowerLeft(bucket: BucketRef, expectedLeft: number): Promise<number>
   /** Lets the keys of a settled sale expire. */

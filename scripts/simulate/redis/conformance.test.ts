@@ -191,9 +191,13 @@ function randomScriptCall(random: Random, keys: BucketKeys): { script: Script; p
       parameters: [keys.sale, keys.received, `1:${random.between(1, 3)}`, units()],
     }),
     () => ({ script: scripts.transferDone, parameters: [keys.transfers, random.between(1, 3), 0] }),
+    () => ({
+      script: scripts.restoreTransfer,
+      parameters: [keys.sale, keys.transfers, random.between(1, 6), 1, units()],
+    }),
     () => ({ script: scripts.lowerLeft, parameters: [keys.sale, random.between(0, 6)] }),
     () => ({ script: scripts.acknowledgeOutbox, parameters: [keys.outbox, 'relay', '1-1 2-2', random.between(1, 2)] }),
-    () => ({ script: scripts.recover, parameters: [keys.sale, 0, '1', ''] }),
+    () => ({ script: scripts.recover, parameters: [keys.sale, keys.transfers, 0, '1', ''] }),
   ]
   return random.pick(choices)()
 }
