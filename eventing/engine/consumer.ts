@@ -89,10 +89,12 @@ export class EventConsumer {
     const key = `${topic}/${partition}`
     const known = this.#firstOffsets.get(key)
     if (known !== undefined) return known
-    const found = await admin.fetchOffsets({ groupId: this.#options.plan.groupId, topics: [topic] })
+    const { plan, startOffsets } = this.#options
+    const found = await admin.fetchOffsets({ groupId: plan.groupId, topics: [topic] })
     for (const { partition: number, offset } of found[0]?.partitions ?? []) {
-      // -1: nothing committed, the beginning.
-      this.#firstOffsets.set(`${topic}/${number}`, BigInt(offset) < 0n ? 0n : BigInt(offset))
+      const start = startOffsets.find((one) => one.topic === topic && one.partition === number)
+      // -1: nothing is committed yet.
+      this.#firstOffsets.set(`${topic}/${number}`, BigInt(offset === '-1' ? (start?.offset ?? 0) : offset))
     }
     return this.#firstOffsets.get(key) ?? 0n
   }
@@ -109,6 +111,7 @@ export class EventConsumer {
       if (!payload.restart) this.#restartLater(consumer)
     })
     await consumer.connect()
+    if (this.#stopping) return consumer.disconnect()
     await consumer.subscribe({ topics: plan.topics, fromBeginning: plan.startAt === 'earliest' })
     await consumer.run({
       autoCommit: false,
@@ -117,7 +120,9 @@ export class EventConsumer {
       eachBatch: (payload) => this.#onBatch(consumer, payload),
     })
     this.#running.resolve()
-    this.#commitTimer ??= setInterval(() => void this.#commit(), commitIntervalMs)
+    // Stopped while it began: the group must not keep a member that takes nothing.
+    if (this.#stopping) await consumer.disconnect()
+    else this.#commitTimer ??= setInterval(() => void this.#commit(), commitIntervalMs)
   }
 
   /** Starts, and goes on trying when it fails; `joined` tells when it worked. */
@@ -226,6 +231,8 @@ export class EventConsumer {
       consumer.pause([{ topic, partitions: [partition] }])
       state.lanes.onceBelow(Math.floor(maximumHeld / 2), () => consumer.resume([{ topic, partitions: [partition] }]))
     }
+    // The records are in the lanes: if the heartbeat fails, kafkajs must not fetch them once more into the same lanes.
+    payload.resolveOffset(batch.lastOffset())
     await payload.heartbeat()
     // Every consumer group fetches every event of the topic: under load they come in batches, not one by one. The first event after
     // a pause in the flow is not held up.

@@ -26,9 +26,12 @@ export type DeliverySignals = { pauses: AbortSignal; requests: AbortSignal }
 /** Resolves true when the event is settled (delivered, dead-lettered or dropped), false when a signal ended it before. */
 export type Deliver = (message: EventMessage, signals: DeliverySignals) => Promise<boolean>
 
-type Failure = { destination: string; status: number | undefined; detail: string }
+/** `data` is the beginning of the answer, as bytes, or of the error's text. */
+type Failure = { destination: string; status: number | undefined; data: Buffer }
 type Outcome = { kind: 'done' } | { kind: 'failed'; failure: Failure } | { kind: 'aborted' }
 
+/** As at the ingress: Kafka would refuse a larger one every time. */
+const maximumReplyBytes = 900_000
 /** Pauses between attempts to get rid of a dead letter or a reply, which may not be lost. */
 const firstPauseMs = 200
 const longestPauseMs = 5_000
@@ -70,7 +73,7 @@ export function createDeliver(options: DeliverOptions): Deliver {
       const header = answer.kind === 'response' ? answer.headers['retry-after'] : undefined
       const pauseMs = waitMs(policy, attempt, { status: failure.status, retryAfter: header }, Date.now())
       log.debug(
-        { consumer: options.name, event: message.attributes['id'], attempt, pauseMs, ...failure },
+        { consumer: options.name, event: message.attributes['id'], attempt, pauseMs, ...forLog(failure) },
         'delivery failed, will repeat',
       )
       if (!(await pause(pauseMs, signals.pauses))) return { kind: 'aborted' }
@@ -83,7 +86,7 @@ export function createDeliver(options: DeliverOptions): Deliver {
       const outcome = await work()
       if (outcome.kind === 'done') return true
       if (outcome.kind === 'aborted') return false
-      log.warn({ consumer: options.name, ...outcome.failure }, `${what} could not be written, will repeat`)
+      log.warn({ consumer: options.name, ...forLog(outcome.failure) }, `${what} could not be written, will repeat`)
       if (!(await pause(pauseMs, signals.pauses))) return false
     }
   }
@@ -96,11 +99,14 @@ export function createDeliver(options: DeliverOptions): Deliver {
     if (replyTopic === undefined) return { kind: 'done' }
     const found = fromHttp(answer.headers, answer.body)
     if (found.kind === 'none' && answer.body.length === 0) return { kind: 'done' }
-    const problems = found.kind === 'event' ? checkAttributes(found.message.attributes) : []
+    const problems = found.kind === 'event' ? problemsOfReply(found.message) : []
     if (found.kind !== 'event' || problems.length > 0) {
       // Knative's dispatcher takes an answer with a body that is no event as a failed delivery, and does not repeat it.
       const detail = problems.length > 0 ? problems.join('; ') : 'the answer has a body that is not a CloudEvent'
-      return { kind: 'failed', failure: { destination: nameOf(subscriber), status: answer.status, detail } }
+      return {
+        kind: 'failed',
+        failure: { destination: nameOf(subscriber), status: answer.status, data: Buffer.from(detail) },
+      }
     }
     const { message } = found
     const target: Target = { kind: 'topic', name: 'reply', topic: replyTopic }
@@ -128,7 +134,7 @@ export function createDeliver(options: DeliverOptions): Deliver {
       consumer: options.name,
       event: message.attributes['id'],
       type: message.attributes['type'],
-      ...failure,
+      ...forLog(failure),
     }
     if (!deadLetter) {
       metrics.dropped.inc()
@@ -144,12 +150,18 @@ export function createDeliver(options: DeliverOptions): Deliver {
   }
 }
 
+function problemsOfReply({ attributes, data }: EventMessage): string[] {
+  const bytes = (data?.length ?? 0) + Buffer.byteLength(Object.entries(attributes).join(''))
+  if (bytes > maximumReplyBytes) return [`the reply is larger than ${maximumReplyBytes} bytes`]
+  return checkAttributes(attributes)
+}
+
 const nameOf = (target: Target): string => (target.kind === 'http' ? target.url() : target.name)
 
 function failureOf(target: Target, answer: Answer): Failure {
   return answer.kind === 'response'
-    ? { destination: nameOf(target), status: answer.status, detail: answer.body.toString('utf8') }
-    : { destination: nameOf(target), status: undefined, detail: answer.detail }
+    ? { destination: nameOf(target), status: answer.status, data: answer.body.subarray(0, maximumErrorData) }
+    : { destination: nameOf(target), status: undefined, data: Buffer.from(answer.detail) }
 }
 
 function outcomeOf(target: Target, answer: Answer): Outcome {
@@ -167,13 +179,20 @@ export function deadLetterOf(message: EventMessage, failure: Failure): EventMess
   delete attributes['knativeerrorcode']
   delete attributes['knativeerrordata']
   if (failure.status !== undefined) attributes['knativeerrorcode'] = String(failure.status)
-  if (failure.detail !== '') {
-    const text = failure.detail.slice(0, maximumErrorData)
-    const plain = /^[\u0020-\u007e]*$/.test(text)
-    attributes['knativeerrordata'] = plain ? text : Buffer.from(text).subarray(0, 768).toString('base64')
+  if (failure.data.length > 0) {
+    const data = failure.data.subarray(0, maximumErrorData)
+    const plain = data.every((byte) => byte >= 0x20 && byte <= 0x7e)
+    // 768 bytes are as long in base64 as the longest plain text.
+    attributes['knativeerrordata'] = plain ? data.toString('latin1') : data.subarray(0, 768).toString('base64')
   }
   return { attributes, data: message.data }
 }
+
+const forLog = ({ destination, status, data }: Failure) => ({
+  destination,
+  status,
+  detail: data.subarray(0, maximumErrorData).toString('utf8'),
+})
 
 /** False when the signal ended the pause. */
 async function pause(durationMs: number, signal: AbortSignal): Promise<boolean> {

@@ -31,8 +31,14 @@ export async function readManifests(folder: string): Promise<RawManifest[]> {
     const documents = parseAllDocuments(await readFile(join(folder, name), 'utf8'))
     for (const document of Array.isArray(documents) ? documents : []) {
       problems.push(...document.errors.map((error) => `${name}: ${error.message.split('\n', 1)[0]}`))
-      const value: unknown = document.errors.length > 0 ? undefined : document.toJS()
-      if (value !== null && value !== undefined) manifests.push({ origin: name, value })
+      if (document.errors.length > 0) continue
+      try {
+        const value: unknown = document.toJS()
+        if (value !== null && value !== undefined) manifests.push({ origin: name, value })
+      } catch (error) {
+        // An alias without its anchor, or too many of them.
+        problems.push(`${name}: ${(error as Error).message}`)
+      }
     }
   }
   if (problems.length > 0) throw new ManifestError(problems)

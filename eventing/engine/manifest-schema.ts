@@ -18,7 +18,7 @@ const metadata = z.strictObject({
 
 const duration = z
   .string()
-  .refine((text) => parseDuration(text) !== undefined, 'is not an ISO 8601 duration such as PT0.5S')
+  .refine((text) => parseDuration(text) !== undefined, 'is not an ISO 8601 duration such as PT0.5S, of at most 24 days')
 
 const reference = z.strictObject({
   apiVersion: z.string(),
