@@ -197,7 +197,7 @@ test('restart of a donor that forgot a transfer – the units that the receiver 
 test('restart that forgot both halves of a transfer and what was sold of it – nothing of it is sold again', async (t) => {
   const { server, redis } = await ownStore(t)
   const journal = createJournal()
-  const store = createSaleStore(redis, { transferred: journal.transferred })
+  const store = createSaleStore(redis, { transferred: (...known) => journal.transferred(...known) })
   const sale = newSale({ stock: 2, buckets: 2 })
   const [to, from] = [bucketRef(sale, 0), bucketRef(sale, 1)]
   await store.warmUp(sale)

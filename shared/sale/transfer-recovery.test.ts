@@ -53,13 +53,17 @@ async function start(t: ExecutionContext) {
       await redis.hset(bucketKeys(bucket).sale, 'run', 'former')
     }
   }
-  /** Units in the buckets and on their way. */
+  /** Units in the buckets, and those written down at the donor that the receiver does not have. */
   const unitsOf = async () => {
     let units = 0
     for (const bucket of bucketRefs(sale)) {
       const { left, sold, received, sent, total } = await snapshotOf(mover.store, bucket)
       t.is(left + sold, total + received - sent)
-      units += left + sold + sent - received
+      units += left + sold
+    }
+    const there = await redis.hgetall(bucketKeys(to).received)
+    for (const [sequence, record] of Object.entries(await redis.hgetall(bucketKeys(from).transfers))) {
+      if (there[`1:${sequence}`] === undefined) units += Number(record.split(':')[1])
     }
     return units
   }
@@ -163,6 +167,19 @@ test('transfer whose process died – the receiver knows it, and the donor does 
   await isWhole({ from: 5, to: 15 })
   // Who comes later with the same transfer changes nothing.
   t.like(await mover.recover(from), { restored: 0 })
+  await isWhole({ from: 5, to: 15 })
+})
+
+test('transfer whose process died between repeating the halves – another process finishes it', async (t) => {
+  const { to, from, mover, newProcess, remember, unitsOf, isWhole } = await start(t)
+  const forget = [await remember(from), await remember(to)]
+  await mover.store.rebalance(to, 2, 2)
+  for (const forgetOne of forget) await forgetOne()
+  await mover.store.restoreTransfers(from, mover.transfers)
+  const other = newProcess()
+  for (const bucket of [to, from]) t.like(await other.recover(bucket), { restored: 0, whole: true })
+  t.is(await unitsOf(), 20)
+  t.is(await other.store.finishTransfers(from), 1)
   await isWhole({ from: 5, to: 15 })
 })
 
