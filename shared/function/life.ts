@@ -43,8 +43,7 @@ export async function stopFunctions(host: Host): Promise<void> {
 
 async function drainServer(host: Host, runtime: Runtime): Promise<void> {
   const { server, closeIdle } = runtime
-  const { promise: closed, resolve } = Promise.withResolvers<'closed'>()
-  server.close(() => resolve('closed'))
+  const closed = runtime.close().then(() => 'closed' as const)
   closeIdle()
   // Connections whose request was in flight become idle later.
   const sweep = setInterval(closeIdle, idleSweepMs)

@@ -18,6 +18,7 @@ import process from 'node:process'
 import runtime from 'faas-js-runtime'
 import { problemCodes } from '../http/problem.ts'
 import type { ProblemCode } from '../http/problem.ts'
+import { listenWide, type Listening } from './wide-listen.ts'
 
 /** Under this key the front hands an exchange through the runtime. A client cannot send a symbol. */
 export const exchangeKey = Symbol('stampede exchange')
@@ -36,7 +37,7 @@ export type RuntimeOptions = {
 
 const trappedEvents = ['uncaughtException', 'SIGINT', 'SIGTERM', 'SIGQUIT'] as const
 
-export type Runtime = {
+export type Runtime = Listening & {
   server: Server
   /** Closes connections that wait for nothing, those that never sent a byte too: Node's own method leaves these open. */
   closeIdle: () => void
@@ -82,7 +83,6 @@ function catchServer(options: RuntimeOptions, listening: PromiseWithResolvers<Ru
       server.closeIdleConnections()
       for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
     }
-    const listen = server.listen.bind(server) as (...given: unknown[]) => Server
     server.listen = ((): Server => {
       server.requestTimeout = options.requestTimeoutMs
       // Longer than the idle limit of the proxies in front, so that it is never this side that closes first.
@@ -91,16 +91,8 @@ function catchServer(options: RuntimeOptions, listening: PromiseWithResolvers<Ru
       server.on('clientError', answerClientError)
       // The runtime would end the process when the address is taken; the caller shall decide that.
       server.removeAllListeners('error')
-      server.once('error', listening.reject)
-      server.once('listening', () => {
-        server.off('error', listening.reject)
-        listening.resolve({ server, closeIdle })
-      })
-      return listen({
-        port: options.port,
-        ...(options.host === undefined ? {} : { host: options.host }),
-        backlog: 4_096,
-      })
+      listenWide(server, options).then(({ close }) => listening.resolve({ server, close, closeIdle }), listening.reject)
+      return server
     }) as Server['listen']
     return server
   }
