@@ -229,6 +229,7 @@ async function dryBucket(t: ExecutionContext, own: Partial<DecisionEffects<Pendi
   const [here, there] = [bucketRef(sale, 0), bucketRef(sale, 1)]
   const first = purchaseOf('first')
   await buy(store, here, first)
+  const used = { ...store, ...own }
   const looks: string[] = []
   const count = async <T>(name: string, work: Promise<T>) => {
     looks.push(name)
@@ -240,8 +241,8 @@ async function dryBucket(t: ExecutionContext, own: Partial<DecisionEffects<Pendi
       {
         store: {
           purchase: (ref: BucketRef, purchases: readonly Purchase[]) =>
-            count('purchase', (own.purchase ?? store.purchase)(ref, purchases)),
-          rebalance: (...parameters) => count('rebalance', (own.rebalance ?? store.rebalance)(...parameters)),
+            count('purchase', used.purchase(ref, purchases)),
+          rebalance: (...parameters) => count('rebalance', used.rebalance(...parameters)),
         },
         record: () => {},
         mayHaveUnits: () => mayHaveUnits,
