@@ -31,21 +31,23 @@ export function createBroker({
   scheduler,
   random,
   faults,
+  deadLetter,
 }: {
   scheduler: Scheduler
   random: Random
   faults: () => BrokerFaults
+  /** The attempts are used up: the event is kept for people, and nobody gets it again. */
+  deadLetter: (event: SimulatedEvent) => void
 }) {
   const subscribers: Subscriber[] = []
   const inFlight = new Map<object, { actor: Actor; again: () => void }>()
   let open = 0
-  let deadLettered = 0
 
   const deliver = (subscriber: Subscriber, event: SimulatedEvent, attempt: number, limited: boolean) => {
     const again = () => {
       if (limited && attempt >= maximumAttempts) {
-        deadLettered++
         open--
+        deadLetter(event)
         return
       }
       scheduler.later(`redeliver ${event.type} to ${subscriber.name}`, 20 + random.below(400), () =>
@@ -100,6 +102,5 @@ export function createBroker({
     },
     /** Deliveries not settled yet. */
     open: () => open,
-    deadLettered: () => deadLettered,
   }
 }

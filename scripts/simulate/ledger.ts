@@ -28,6 +28,8 @@ export function createLedger() {
   /** Order numbers that were answered with 202. */
   const promised = new Set<string>()
   const inKafka = new Set<string>()
+  /** In Kafka and given up: only Redis, or the journal, brings them to `order` again without people. */
+  const inDeadLetter = new Set<string>()
   /** Ever deducted in Redis. */
   const deducted = new Set<string>()
   /** Deducted, then forgotten by Redis, and not back yet. */
@@ -45,7 +47,8 @@ export function createLedger() {
     return !press || !press.actor.alive || press.actor.life !== press.life
   }
   const judge = (orderNumber: string) => {
-    if (!inKafka.has(orderNumber) && holderIsDead(orderNumber)) lostTwice.add(orderNumber)
+    const onItsWay = inKafka.has(orderNumber) && !inDeadLetter.has(orderNumber)
+    if (!onItsWay && holderIsDead(orderNumber)) lostTwice.add(orderNumber)
   }
 
   return {
@@ -73,6 +76,12 @@ export function createLedger() {
     /** A living process remembers this transfer. */
     remembersTransfer: (transfer: string): boolean =>
       (transferHolders.get(transfer) ?? []).some(({ actor, life }) => actor.alive && actor.life === life),
+    deadLettered: (orderNumbers: readonly string[]) => {
+      for (const orderNumber of orderNumbers) {
+        inDeadLetter.add(orderNumber)
+        if (vanished.has(orderNumber)) judge(orderNumber)
+      }
+    },
     /** A process died, with its journal. */
     processDied: () => {
       state.processCrashes++

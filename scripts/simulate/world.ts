@@ -7,6 +7,7 @@ import {
   paymentSucceeded,
   purchaseAccepted,
 } from '../../eventing/catalogue/events.ts'
+import type { PurchaseBatch } from '../../functions/order/effects.ts'
 import type { DecisionOutcome } from '../../functions/seckill/decide-together.ts'
 import type { RelayMessage } from '../../functions/seckill/relay.ts'
 import type { SaleResult } from '../../functions/reconciliation/reconcile-sale.ts'
@@ -85,6 +86,10 @@ export function createWorld(options: {
       delayMs: calm ? 50 : settings.faults.delayMs,
       deadLetters: calm ? 0 : settings.faults.deadLetters,
     }),
+    deadLetter: ({ type, data }) => {
+      if (type !== purchaseAccepted.type) return
+      ledger.deadLettered((data as PurchaseBatch).purchases.map(({ orderNumber }) => orderNumber))
+    },
   })
 
   const refunds = new Map<string, number>()
