@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { endsWithThisProcess } from '../sale/child.ts'
 import { cpuMicrosOf } from './process-figures.ts'
 
 export type Load = {
@@ -77,6 +78,7 @@ async function runWrk({ url, path, pressesFile, connections, seconds, stop }: Lo
 /** The output of a program and the CPU time it took, sampled until it ended. */
 async function run(command: string, parameters: string[], stop?: AbortSignal) {
   const child = spawn(command, parameters, { stdio: ['ignore', 'pipe', 'pipe'] })
+  endsWithThisProcess(child)
   // wrk ends in order on an interrupt and print what they have.
   const interrupt = () => child.kill('SIGINT')
   stop?.addEventListener('abort', interrupt)

@@ -34,6 +34,13 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
+/** However this process ends by itself, interrupted in the middle of something too, the child does not outlive it. */
+export function endsWithThisProcess(child: ChildProcess): void {
+  const end = () => child.kill('SIGKILL')
+  process.once('exit', end)
+  child.once('exit', () => process.off('exit', end))
+}
+
 /** A process that can be killed and started again with the same plan. */
 export class ManagedProcess {
   readonly plan: ProcessPlan
@@ -70,6 +77,7 @@ export class ManagedProcess {
     )
     child.stdout.pipe(log, { end: false })
     child.stderr.pipe(log, { end: false })
+    endsWithThisProcess(child)
     this.#child = child
     await this.ready()
   }
