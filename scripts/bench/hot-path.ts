@@ -7,6 +7,7 @@
  *   firstPress    the same, with all that a careful client sends: a pass bound to its device, an idempotency key
  *   buySoldOut    distinct buyers with a pass after the last unit is gone
  *   crowd         buyAllWin at 1,000 connections: its tail
+ *   plainCrowd    the yardstick at 1,000 connections: what of that tail is the machine's
  */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
@@ -22,11 +23,20 @@ import { writePresses } from './presses.ts'
 import { watchCpu } from './process-figures.ts'
 import { redisPid } from './redis-process.ts'
 
-export const hotPathRows = ['yardstick', 'runtimeRoute', 'buyAllWin', 'firstPress', 'buySoldOut', 'crowd'] as const
+export const hotPathRows = [
+  'yardstick',
+  'runtimeRoute',
+  'buyAllWin',
+  'firstPress',
+  'buySoldOut',
+  'crowd',
+  'plainCrowd',
+] as const
 export type HotPathRow = (typeof hotPathRows)[number]
 
 const tenantId = 'bench'
 const crowdConnections = 1_000
+const crowds: readonly HotPathRow[] = ['crowd', 'plainCrowd']
 /** Presses minted for each second: more than any row here answers. */
 const pressesPerSecond = 60_000
 const soldOutStock = 1_000
@@ -49,7 +59,7 @@ export async function measureHotPath(
     for (let round = 1; round <= context.rounds; round++) {
       let yardstick = Number.NaN
       for (const row of order) {
-        const server = servers[row === 'yardstick' || row === 'runtimeRoute' ? row : 'seckill']
+        const server = servers[serverOf(row)]
         const load = await prepare(row, context, server, store)
         const watch = watchCpu({ server: server.pid, redis: redisProcess })
         const result = await context.generator.run(load)
@@ -70,6 +80,11 @@ export async function measureHotPath(
     redis.disconnect()
   }
   return summary(measured)
+}
+
+function serverOf(row: HotPathRow): keyof Servers {
+  if (row === 'plainCrowd') return 'yardstick'
+  return row === 'yardstick' || row === 'runtimeRoute' ? row : 'seckill'
 }
 
 async function startServers(context: BenchContext): Promise<Servers> {
@@ -110,7 +125,7 @@ const urlOf = (server: ManagedProcess): string => new URL(server.plan.readyUrl).
 async function warmUp(context: BenchContext, servers: Servers, store: SaleStore): Promise<void> {
   context.say('Warming up …')
   for (const row of ['yardstick', 'runtimeRoute', 'buyAllWin', 'buySoldOut', 'crowd'] as const) {
-    const server = servers[row === 'yardstick' || row === 'runtimeRoute' ? row : 'seckill']
+    const server = servers[serverOf(row)]
     const load = await prepare(row, { ...context, seconds: 2 }, server, store)
     await context.generator.run(load)
   }
@@ -123,7 +138,7 @@ async function prepare(row: HotPathRow, context: BenchContext, server: ManagedPr
   const url = urlOf(server)
   const path = row === 'runtimeRoute' ? '/' : `/api/v1/seckill/${activityId}/purchases`
   const plan = { file: pressesFile, passKeys: identity['PASS_KEYS']!, tenantId, activityId }
-  if (row !== 'yardstick' && row !== 'runtimeRoute') {
+  if (serverOf(row) === 'seckill') {
     await store.warmUp({
       tenantId,
       activityId,
@@ -141,7 +156,7 @@ async function prepare(row: HotPathRow, context: BenchContext, server: ManagedPr
     await sleep(2_500)
   }
   await writePresses({ ...plan, count: (seconds + 1) * pressesPerSecond, buyers: 'buyer', full: row === 'firstPress' })
-  return { url, path, pressesFile, seconds, connections: row === 'crowd' ? crowdConnections : context.connections }
+  return { url, path, pressesFile, seconds, connections: crowds.includes(row) ? crowdConnections : context.connections }
 }
 
 /** A fast answer that is not the one that was meant is no figure. */
