@@ -62,7 +62,7 @@ export function startRelay(options: RelayLoopOptions): Relay {
   let running = 0
   let stopping = false
   let lagMs = 0
-  let wakeSleepers = Promise.withResolvers<void>()
+  const sleepers = new Set<() => void>()
 
   const effects: RelayEffects = {
     store,
@@ -75,9 +75,12 @@ export function startRelay(options: RelayLoopOptions): Relay {
 
   /** Ends early when draining begins. */
   const sleep = async (timeoutMs: number): Promise<void> => {
+    // Not a race with one promise for all: that one would keep something of every sleep there ever was.
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, timeoutMs)
-    await Promise.race([promise, wakeSleepers.promise])
+    sleepers.add(resolve)
+    await promise
+    sleepers.delete(resolve)
     clearTimeout(timer)
   }
 
@@ -204,8 +207,7 @@ export function startRelay(options: RelayLoopOptions): Relay {
       clearInterval(timer)
       for (const loop of loops.values()) schedule(loop)
       stopping = true
-      wakeSleepers.resolve()
-      wakeSleepers = Promise.withResolvers()
+      for (const wake of sleepers) wake()
       const untilMs = now() + limitMs
       const busy = () => running > 0 || ready.length > 0
       while (busy() && now() < untilMs) await sleep(10)
