@@ -6,13 +6,13 @@ import { randomBytes } from 'node:crypto'
 import { serve } from '@stampede/shared/function/serve.ts'
 import { createConsumer, createKafka, ensureTopics } from '@stampede/shared/kafka/connect.ts'
 import { createPasses, parsePassKeys } from '@stampede/shared/identity/pass.ts'
+import type { Body } from '@stampede/shared/testing/call.ts'
 import { ping, startEventSink } from '@stampede/shared/testing/events.ts'
 import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
 import { freePort, freshDatabase, serviceAddresses, startRedis } from '@stampede/shared/testing/services.ts'
 import { functions } from './index.ts'
 
-// oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers freely
-export type Body = Record<string, any>
+export type { Body }
 export type Collection = Awaited<ReturnType<typeof startCollection>>
 
 /** `environment` is laid over the collection's own. `stop` may be called twice: the second time does nothing. */

@@ -5,6 +5,7 @@ import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { serve } from '@stampede/shared/function/serve.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
+import { call as callUrl, request, type Body } from '@stampede/shared/testing/call.ts'
 import { deliver, ping, startEventSink } from '@stampede/shared/testing/events.ts'
 import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
 import { freshDatabase, startRedis } from '@stampede/shared/testing/services.ts'
@@ -13,8 +14,7 @@ import { activityFunction } from './index.ts'
 
 export type Stage = Awaited<ReturnType<typeof startStage>>
 export type Tenant = Awaited<ReturnType<Stage['tenant']>>
-// oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers freely
-export type Body = Record<string, any>
+export type { Body }
 
 /** What the other functions know of one activity. */
 export type Elsewhere = {
@@ -99,18 +99,8 @@ export async function startStage() {
     const tenantId = `t-${randomBytes(6).toString('hex')}`
     const token = await identity.token({ tenantId, userId: 'chief', roles: ['staff'] })
     const fetchAs = (method: string, path: string, body?: unknown) =>
-      fetch(`${serving.url}${path}`, {
-        method,
-        headers: {
-          authorization: `Bearer ${token}`,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      })
-    const call = async (method: string, path: string, body?: unknown) => {
-      const response = await fetchAs(method, path, body)
-      return { status: response.status, body: (await response.json()) as Body }
-    }
+      request(`${serving.url}${path}`, method, token, body)
+    const call = (method: string, path: string, body?: unknown) => callUrl(`${serving.url}${path}`, method, token, body)
     return {
       tenantId,
       fetchAs,

@@ -11,6 +11,7 @@ import { serve } from '@stampede/shared/function/serve.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
 import { bucketKeys } from '@stampede/shared/sale/keys.ts'
+import { call as callUrl } from '@stampede/shared/testing/call.ts'
 import { deliver, ping, startEventSink } from '@stampede/shared/testing/events.ts'
 import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
 import { freshDatabase, startRedis } from '@stampede/shared/testing/services.ts'
@@ -57,18 +58,8 @@ export async function startStage() {
     const tenantId = `t-${random()}`
     const staff = await identity.token({ tenantId, userId: 'keeper', roles: ['staff'] })
     const service = await identity.serviceToken(tenantId)
-    const call = async (method: string, path: string, body?: unknown, token = staff) => {
-      const response = await fetch(`${serving.url}${path}`, {
-        method,
-        headers: {
-          authorization: `Bearer ${token}`,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      })
-      // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers freely
-      return { status: response.status, body: (await response.json()) as Record<string, any> }
-    }
+    const call = (method: string, path: string, body?: unknown, token = staff) =>
+      callUrl(`${serving.url}${path}`, method, token, body)
     return {
       tenantId,
       call,

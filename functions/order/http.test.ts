@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import test from 'ava'
 import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { serve, type Serving } from '@stampede/shared/function/serve.ts'
+import { request } from '@stampede/shared/testing/call.ts'
 import { createTestIdentity, type TestIdentity } from '@stampede/shared/testing/identity.ts'
 import { walkPermissions } from '@stampede/shared/testing/permission-matrix.ts'
 import type { SaleTerms } from '@stampede/eventing/catalogue/events.ts'
@@ -54,14 +55,7 @@ test.after.always(async () => {
 })
 
 async function call(method: string, path: string, token: string, body?: unknown) {
-  const response = await fetch(`${serving.url}${path}`, {
-    method,
-    headers: {
-      authorization: `Bearer ${token}`,
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  })
+  const response = await request(`${serving.url}${path}`, method, token, body)
   return { status: response.status, body: (await response.json()) as Answer }
 }
 

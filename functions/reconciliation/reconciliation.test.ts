@@ -15,6 +15,7 @@ import { createLock } from '@stampede/shared/redis/lock.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
 import { bucketKeys } from '@stampede/shared/sale/keys.ts'
 import { deliver, ping, startEventSink } from '@stampede/shared/testing/events.ts'
+import { call as callUrl } from '@stampede/shared/testing/call.ts'
 import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
 import { freshDatabase, startRedis } from '@stampede/shared/testing/services.ts'
 import { startStubService, type StubAnswer } from '@stampede/shared/testing/stub-service.ts'
@@ -128,18 +129,8 @@ async function startStage() {
     await store.warmUp({ ...terms, startsAtMs: Date.parse(terms.startsAt), endsAtMs: Date.parse(terms.endsAt) })
     await deliver(pods[0]!, 'reconciliation', { definition: inventoryAllocated, subject: activityId, data: terms })
     const token = await identity.token({ tenantId, userId: 'chief', roles: ['staff'] })
-    const call = async (method: string, path: string, body?: unknown, pod = 0) => {
-      const response = await fetch(`${pods[pod]!.url}${path}`, {
-        method,
-        headers: {
-          authorization: `Bearer ${token}`,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      })
-      // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers freely
-      return { status: response.status, body: (await response.json()) as Record<string, any> }
-    }
+    const call = (method: string, path: string, body?: unknown, pod = 0) =>
+      callUrl(`${pods[pod]!.url}${path}`, method, token, body)
     return {
       terms,
       ref,
