@@ -18,7 +18,8 @@ export async function startRedis(options: LocalOptions): Promise<RunningService>
     server: {
       title: 'Redis',
       command: program,
-      // The append-only file loses at most the last second or two; the sale's protocol makes up for those.
+      // The append-only file loses at most the last second or two; the sale's protocol makes up for those. A sale of millions that expires is
+      // freed in the background: freed at once, it would hold up everyone else's sale for seconds.
       args: [
         '--port',
         String(ports[0]),
@@ -30,7 +31,16 @@ export async function startRedis(options: LocalOptions): Promise<RunningService>
         'yes',
         '--appendfsync',
         'everysec',
-      ].concat(['--save', '', '--maxmemory-policy', 'noeviction', '--daemonize', 'no']),
+      ].concat([
+        '--save',
+        '',
+        '--maxmemory-policy',
+        'noeviction',
+        '--lazyfree-lazy-expire',
+        'yes',
+        '--daemonize',
+        'no',
+      ]),
       logFile: join(folder, 'redis.log'),
       ready: () => checks.redis(address),
       readyLimitMs: 30_000,
