@@ -82,7 +82,7 @@ export function conformanceManifests({
       kind: 'ConfigMap',
       metadata: { name: 'conformance-broker', namespace },
       data: {
-        'bootstrap.servers': 'kafka.kafka.svc.cluster.local:9092',
+        'bootstrap.servers': 'kafka.infra.svc.cluster.local:9092',
         'default.topic.partitions': '4',
         'default.topic.replication.factor': String(replicationFactor),
       },

@@ -79,7 +79,7 @@ export function asyncApiDocument(catalogue: readonly Definition[], functions: re
     defaultContentType: 'application/json',
     servers: {
       kafka: {
-        host: 'kafka.kafka.svc.cluster.local:9092',
+        host: 'kafka.infra.svc.cluster.local:9092',
         protocol: 'kafka',
         description:
           'Functions do not talk to it themselves: they publish with a POST to the broker and get events as HTTP requests.',

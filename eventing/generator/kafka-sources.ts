@@ -1,5 +1,5 @@
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
-import { delivery, metadata, scaling, serviceReference } from './names.ts'
+import { bootstrapServers, delivery, functionDestination, metadata, scaling } from './names.ts'
 import { sourceGroups } from './subscriptions.ts'
 
 /** As many as the topic has partitions at most; KEDA sets the number between the limits. */
@@ -12,13 +12,13 @@ export function kafkaSources(functions: readonly AnyFunction[]): object[] {
     // An event carries up to a few hundred purchases, so a short queue is much work already.
     metadata: metadata(name, scaling({ maximum: maximumConsumers, lagThreshold: 20 })),
     spec: {
-      bootstrapServers: ['kafka.kafka.svc.cluster.local:9092'],
+      bootstrapServers: [bootstrapServers],
       topics: [topic],
       consumerGroup: `stampede-${functionName}-${name}`,
       consumers: 1,
       initialOffset: 'earliest',
       ordering: ordered ? 'ordered' : 'unordered',
-      sink: serviceReference(functionName),
+      sink: functionDestination(functionName),
       delivery,
     },
   }))

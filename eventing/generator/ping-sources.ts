@@ -1,5 +1,5 @@
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
-import { metadata, serviceReference } from './names.ts'
+import { functionDestination, metadata } from './names.ts'
 
 export function pingSources(functions: readonly AnyFunction[]): object[] {
   return functions.flatMap(({ name, schedules = [] }) =>
@@ -12,7 +12,7 @@ export function pingSources(functions: readonly AnyFunction[]): object[] {
         timezone: 'UTC',
         contentType: 'application/json',
         data: JSON.stringify({ function: name, task }),
-        sink: serviceReference(name),
+        sink: functionDestination(name),
       },
     })),
   )

@@ -1,5 +1,5 @@
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
-import { brokerName, metadata, scaling, serviceReference } from './names.ts'
+import { brokerName, functionDestination, metadata, scaling } from './names.ts'
 import { triggerGroups } from './subscriptions.ts'
 
 export function triggers(functions: readonly AnyFunction[]): object[] {
@@ -13,7 +13,7 @@ export function triggers(functions: readonly AnyFunction[]): object[] {
     spec: {
       broker: brokerName,
       filters: types.length === 1 ? [exactly(types[0]!)] : [{ any: types.map(exactly) }],
-      subscriber: serviceReference(functionName),
+      subscriber: functionDestination(functionName),
     },
   }))
 }
