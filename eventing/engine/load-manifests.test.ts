@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -41,6 +41,19 @@ test('readManifests – takes all documents of all YAML files, in the order of t
     { origin: 'a/c.yml', value: { kind: 'C' } },
     { origin: 'b.yaml', value: { kind: 'B1' } },
     { origin: 'b.yaml', value: { kind: 'B2' } },
+  ])
+})
+
+test('readManifests – a mounted ConfigMap, which is links into a hidden folder, is read once', async (t) => {
+  const folder = await folderOf(t, {
+    '..2026_01_02_03_04_05.678/a.yaml': 'kind: A',
+    '..2026_01_02_03_04_05.678/b.yaml': 'kind: B',
+  })
+  await symlink('..2026_01_02_03_04_05.678', join(folder, '..data'))
+  for (const name of ['a.yaml', 'b.yaml']) await symlink(`..data/${name}`, join(folder, name))
+  t.deepEqual(await readManifests(folder), [
+    { origin: 'a.yaml', value: { kind: 'A' } },
+    { origin: 'b.yaml', value: { kind: 'B' } },
   ])
 })
 

@@ -19,10 +19,14 @@ export type RawManifest = { origin: string; value: unknown }
 
 const maximumFiles = 1_000
 
-/** All YAML documents of a folder, its subfolders included. A `kustomization.yaml` is for kustomize and left out. */
+/**
+ * All YAML documents of a folder, its subfolders included. A `kustomization.yaml` is for kustomize and left out. So is what lies
+ * below a name with a dot in front: a mounted ConfigMap holds each file as a link into `..data`, which itself is a link to a
+ * folder `..2026_01_02…`, and read through all of them each manifest would be there twice.
+ */
 export async function readManifests(folder: string): Promise<RawManifest[]> {
   const names = (await readdir(folder, { recursive: true }))
-    .filter((name) => /\.ya?ml$/.test(name) && !/(^|\/)kustomization\.ya?ml$/.test(name))
+    .filter((name) => /\.ya?ml$/.test(name) && !/(^|\/)kustomization\.ya?ml$/.test(name) && !/(^|\/)\./.test(name))
     .toSorted()
   if (names.length > maximumFiles) throw new ManifestError([`${folder} holds more than ${maximumFiles} YAML files`])
   const manifests: RawManifest[] = []

@@ -29,7 +29,14 @@ const reference = z.strictObject({
 export type Reference = z.output<typeof reference>
 
 const destination = z
-  .strictObject({ ref: reference.optional(), uri: z.string().optional() })
+  .strictObject({
+    ref: reference.optional(),
+    uri: z.string().optional(),
+    /** Official broker only, for its OIDC tokens: the tokens of this engine are for every function. */
+    audience: z.string().min(1).max(1_000).optional(),
+    /** Official broker only: here a certificate is checked against those that Node trusts. */
+    CACerts: z.string().optional(),
+  })
   .refine(
     ({ ref, uri }) => ref !== undefined || (uri !== undefined && URL.canParse(uri)),
     'needs a ref or an absolute uri',
@@ -177,6 +184,13 @@ const pingSource = z.strictObject({
   }),
 })
 
+/**
+ * Known in order to be refused: this engine cannot tell who publishes, and a rule that is silently not kept is worse than none.
+ */
+const eventPolicy = z.never(
+  'the engine does not know who publishes and cannot keep an EventPolicy: leave it out and let a NetworkPolicy guard the ingress',
+)
+
 /** Documentation of a type that a broker carries: checked, and without effect on delivery, as on a cluster. */
 const eventType = z.strictObject({
   apiVersion: z.literal('eventing.knative.dev/v1beta3'),
@@ -202,6 +216,7 @@ export const manifestSchemas = {
   KafkaSource: kafkaSource,
   PingSource: pingSource,
   EventType: eventType,
+  EventPolicy: eventPolicy,
 } as const
 
 export type ManifestKind = keyof typeof manifestSchemas

@@ -185,3 +185,32 @@ test('parseSinks – gives named addresses, then the default with the name fille
   for (const text of ['order', '=http://a', 'order=ftp://a', 'order=a:1'])
     t.throws(() => parseSinks(text), { instanceOf: TypeError }, text)
 })
+
+test('planEngine – an EventPolicy is refused, because nobody here would keep it', (t) => {
+  const policy = {
+    apiVersion: 'eventing.knative.dev/v1alpha1',
+    kind: 'EventPolicy',
+    metadata: { name: 'publishers', namespace: 'shop' },
+    spec: { from: [{ sub: 'system:serviceaccount:shop:order' }] },
+  }
+  const [problem, ...others] = problemsOf(broker(), policy)
+  t.regex(problem!, /^file2\.yaml: EventPolicy publishers: .*cannot keep an EventPolicy.*NetworkPolicy/)
+  t.deepEqual(others, [])
+})
+
+test('planEngine – the audience of a destination and the annotations of KEDA are known, and change nothing here', (t) => {
+  const annotations = {
+    'autoscaling.eventing.knative.dev/class': 'keda.autoscaling.knative.dev',
+    'autoscaling.eventing.knative.dev/min-scale': '0',
+    'autoscaling.eventing.knative.dev/activation-lag-threshold': '1',
+  }
+  const subscriber = toService('order', { audience: 'stampede/order' })
+  const deadLetterSink = { ...toSink, audience: 'dead' }
+  const plan = planEngine(
+    raw(sink, broker({ delivery: { deadLetterSink } }), trigger({ subscriber }, { annotations })),
+    parseSinks('default=http://{name}.{namespace}'),
+  )
+  const [consumer] = plan.consumers
+  t.is(consumer!.subscriber.kind === 'http' && consumer!.subscriber.url(), 'http://order.shop')
+  t.like(consumer!.delivery.deadLetter, { kind: 'topic', topic: 'dead' })
+})

@@ -23,3 +23,8 @@ test('parseSinks – the error names the entry', (t) => {
     message: '"stock=nowhere" is not name=http://address',
   })
 })
+
+test('parseSinks – name and namespace fill in the host of an address on a cluster', (t) => {
+  const resolve = parseSinks('default=http://{name}.{namespace}.svc.cluster.local')
+  t.is(resolve(reference('order')), 'http://order.shop.svc.cluster.local')
+})
