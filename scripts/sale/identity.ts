@@ -34,14 +34,23 @@ export async function createLocalIdentity(): Promise<LocalIdentity> {
   }
 }
 
+/** What verifiers of access tokens expect in them. */
+export type TokenTerms = { issuer: string; audience: string }
+
 /** Mints access tokens of the local tenant; valid for `ttlSeconds` (default two hours: a local run outlives ten minutes). */
-export async function createTokenMint(signingKey: JWK, tenantId = localTenant, ttlSeconds = 7_200) {
-  const key = await importJWK(signingKey, 'EdDSA')
+export async function createTokenMint(
+  signingKey: JWK,
+  tenantId = localTenant,
+  ttlSeconds = 7_200,
+  { issuer, audience }: TokenTerms = { issuer: localIssuer, audience: localAudience },
+) {
+  const algorithm = signingKey.alg ?? 'EdDSA'
+  const key = await importJWK(signingKey, algorithm)
   return (userId: string, roles: readonly string[] = []): Promise<string> =>
     new SignJWT({ tenant: tenantId, roles })
-      .setProtectedHeader({ alg: 'EdDSA', kid: signingKey.kid ?? '', typ: 'at+jwt' })
-      .setIssuer(localIssuer)
-      .setAudience(localAudience)
+      .setProtectedHeader({ alg: algorithm, kid: signingKey.kid ?? '', typ: 'at+jwt' })
+      .setIssuer(issuer)
+      .setAudience(audience)
       .setSubject(userId)
       .setIssuedAt()
       .setExpirationTime(`${ttlSeconds}s`)

@@ -13,31 +13,44 @@ export type ActivityPlan = {
   startsAtMs: number
   endsAtMs: number
   paymentTimeoutSeconds?: number
+  /** How long the sale may take to be warmed up; default 30,000. Functions that start from zero take longer. */
+  warmWithinMs?: number
 }
 
-const warmWithinMs = 30_000
+/** How a request gets there. Default: `fetch` of its URL; along the route of a cluster the Host header has to be another one. */
+export type StaffTransport = (
+  url: string,
+  request: { method: string; headers: Record<string, string>; body: string | undefined },
+) => Promise<{ status: number; text: string }>
+
+const usualWarmWithinMs = 30_000
+
+const fetchTransport: StaffTransport = async (url, { method, headers, body }) => {
+  const response = await fetch(url, { method, headers, body: body ?? null, signal: AbortSignal.timeout(15_000) })
+  return { status: response.status, text: await response.text() }
+}
 
 export class Staff {
-  readonly #platform: Platform
+  readonly #platform: Pick<Platform, 'url'>
   readonly #token: string
+  readonly #transport: StaffTransport
 
-  constructor(platform: Platform, staffToken: string) {
+  constructor(platform: Pick<Platform, 'url'>, staffToken: string, transport = fetchTransport) {
     this.#platform = platform
     this.#token = staffToken
+    this.#transport = transport
   }
 
   async call(method: string, url: string, body?: unknown): Promise<{ status: number; body: Record<string, unknown> }> {
-    const response = await fetch(url, {
+    const { status, text } = await this.#transport(url, {
       method,
       headers: {
         authorization: `Bearer ${this.#token}`,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
-      body: body === undefined ? null : JSON.stringify(body),
-      signal: AbortSignal.timeout(15_000),
+      body: body === undefined ? undefined : JSON.stringify(body),
     })
-    const text = await response.text()
-    return { status: response.status, body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>) }
+    return { status, body: parseObject(text) }
   }
 
   async #expect(method: string, url: string, body?: unknown): Promise<Record<string, unknown>> {
@@ -71,11 +84,11 @@ export class Staff {
     })
     const activityId = String(created['activityId'])
     await this.#expect('POST', `${activities}/${activityId}/schedule`)
-    await this.#warmedUp(activities, activityId)
+    await this.#warmedUp(activities, activityId, plan.warmWithinMs ?? usualWarmWithinMs)
     return activityId
   }
 
-  async #warmedUp(activities: string, activityId: string): Promise<void> {
+  async #warmedUp(activities: string, activityId: string, warmWithinMs: number): Promise<void> {
     const deadline = Date.now() + warmWithinMs
     for (;;) {
       const { state } = await this.#expect('GET', `${activities}/${activityId}`)
@@ -86,5 +99,15 @@ export class Staff {
         )
       await sleep(100)
     }
+  }
+}
+
+/** An ingress answers errors in plain text. */
+function parseObject(text: string): Record<string, unknown> {
+  if (text === '') return {}
+  try {
+    return JSON.parse(text) as Record<string, unknown>
+  } catch {
+    return { text: text.slice(0, 500) }
   }
 }
