@@ -25,9 +25,18 @@ async function events(): Promise<GeneratedFile[]> {
   return generate(functions)
 }
 
+/** These follow from the manifests of the events, which are written by then, and from func.yaml files. */
+async function cluster(): Promise<GeneratedFile[]> {
+  const [{ generateKnative }, { functions }] = await Promise.all([
+    import('./generate/knative/generate.ts'),
+    import('../functions/index.ts'),
+  ])
+  return generateKnative(root, functions)
+}
+
 let count = 0
 const stale: Staleness[] = []
-for (const generator of [basics, events]) {
+for (const generator of [basics, events, cluster]) {
   const files = await generator()
   count += files.length
   const found = await staleFiles(root, files)

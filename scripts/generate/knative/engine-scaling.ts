@@ -1,0 +1,55 @@
+/** KEDA scales the local engine by the lag of the consumer groups that it runs; the names are those of the engine's own plan. */
+import { planEngine, type ConsumerPlan } from '@stampede/eventing/engine/plan.ts'
+import { readManifests } from '@stampede/eventing/engine/load-manifests.ts'
+import { namespace } from './names.ts'
+
+const engineName = 'eventing-engine'
+
+export async function engineScaling(manifests: string): Promise<object> {
+  const { consumers } = planEngine(await readManifests(manifests))
+  return {
+    apiVersion: 'keda.sh/v1alpha1',
+    kind: 'ScaledObject',
+    metadata: {
+      name: engineName,
+      namespace,
+      labels: {
+        'app.kubernetes.io/name': engineName,
+        'app.kubernetes.io/component': 'eventing',
+        'app.kubernetes.io/part-of': 'stampede',
+        'app.kubernetes.io/managed-by': 'generate',
+      },
+    },
+    spec: {
+      scaleTargetRef: { name: engineName },
+      // Never zero: it is also the address that functions publish to, and it keeps the schedules.
+      minReplicaCount: 1,
+      maxReplicaCount: 3,
+      pollingInterval: 5,
+      cooldownPeriod: 60,
+      advanced: {
+        horizontalPodAutoscalerConfig: {
+          behavior: {
+            // Each new member makes all groups share out their partitions again, which stops them for a moment: not often.
+            scaleDown: { stabilizationWindowSeconds: 300, policies: [{ type: 'Pods', value: 1, periodSeconds: 60 }] },
+            scaleUp: { stabilizationWindowSeconds: 0, policies: [{ type: 'Pods', value: 1, periodSeconds: 15 }] },
+          },
+        },
+      },
+      triggers: consumers.flatMap((consumer) => consumer.topics.map((topic) => lagTrigger(consumer, topic))),
+    },
+  }
+}
+
+const lagTrigger = ({ kind, groupId, startAt }: ConsumerPlan, topic: string): object => ({
+  type: 'kafka',
+  metadata: {
+    // From the engine's own container, so that there is one place for the address.
+    bootstrapServersFromEnv: 'KAFKA_BROKERS',
+    consumerGroup: groupId,
+    topic,
+    // As in the manifests of Triggers and sources: an event of a source carries hundreds of purchases.
+    lagThreshold: kind === 'source' ? '20' : '100',
+    offsetResetPolicy: startAt,
+  },
+})
