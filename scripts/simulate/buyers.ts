@@ -15,7 +15,9 @@ export async function buy(world: World, actor: Actor): Promise<void> {
     const quantity = random.chance(0.8) ? 1 : random.between(1, settings.perUserLimit + 1)
     const idempotencyKey = random.chance(settings.keys) ? `${actor.name}-${random.chance(0.5) ? 1 : press}` : undefined
     for (let attempt = 1; attempt <= maximumTries; attempt++) {
-      const outcome = await world.press(actor, { userId: actor.name, quantity, idempotencyKey }).catch(() => undefined)
+      const outcome = await world.processes
+        .press(world, actor, { userId: actor.name, quantity, idempotencyKey })
+        .catch(() => undefined)
       if (outcome && !retried.has(outcome.outcome)) {
         heard(world, outcome)
         break
@@ -42,7 +44,7 @@ export function settleOrders(world: World, data: unknown): void {
     const random = world.random.split()
     if (random.chance(settings.cancels)) {
       scheduler.later(`${userId} cancels ${orderNumber}`, random.below(timeoutMs * 1.2), () =>
-        world.cancel({ userId, orderNumber }),
+        world.processes.cancel({ userId, orderNumber }),
       )
     }
     if (!random.chance(settings.pays)) continue

@@ -65,7 +65,7 @@ export const plants = {
       },
     ],
     store: (store, world, actor) => {
-      const redis = world.redisClient(actor)
+      const redis = world.sharedRedis.client(actor)
       return {
         ...store,
         purchase: async (bucket, purchases) => {

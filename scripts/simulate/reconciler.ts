@@ -25,7 +25,7 @@ const fullEvery = 2
 export function startReconciler(world: World, actor: Actor): void {
   const { scheduler, sale, buckets, plant, database } = world
   const random = world.random.split()
-  const store = createSaleStore(world.redisClient(actor))
+  const store = createSaleStore(world.sharedRedis.client(actor))
   const ask = <T>(name: string, read: () => T): Promise<T> =>
     scheduler.call(actor, `http ${name}`, read, world.databaseFault)
 

@@ -5,7 +5,7 @@ import { noPlant, plants, scriptPatch, type PlantName } from './plants.ts'
 import { scheduleSeed } from './random.ts'
 import { createSimulatedRedis, type SimulatedRedis } from './redis/redis.ts'
 import { playSchedule, type ScheduleResult } from './schedule.ts'
-import { scriptsByName } from './world.ts'
+import { scriptsByName } from './shared-redis.ts'
 
 export type Totals = {
   schedules: number

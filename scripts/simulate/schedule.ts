@@ -1,4 +1,5 @@
 /** Plays one schedule from its seed and judges it. */
+import { crashDatabase, crashProcess, crashRedis, stopBroker } from './breakdowns.ts'
 import { checkRest, unrest } from './invariants.ts'
 import { Violation } from './ledger.ts'
 import type { Plant } from './plants.ts'
@@ -35,12 +36,12 @@ function planFaults(world: World): (() => void)[] {
       else scheduler.later('fault', random.below(troubledMs), run)
     }
   }
-  plan(settings.faults.redisCrashes, () => world.crashRedis())
-  plan(settings.faults.seckillCrashes, () => world.crash('seckill'))
-  plan(settings.faults.orderCrashes, () => world.crash('order'))
-  plan(settings.faults.reconciliationCrashes, () => world.crash('reconciliation'))
-  plan(settings.faults.databaseCrashes, () => world.crashDatabase())
-  plan(settings.faults.brokerOutages, () => world.stopBroker())
+  plan(settings.faults.redisCrashes, () => crashRedis(world))
+  plan(settings.faults.seckillCrashes, () => crashProcess(world, 'seckill'))
+  plan(settings.faults.orderCrashes, () => crashProcess(world, 'order'))
+  plan(settings.faults.reconciliationCrashes, () => crashProcess(world, 'reconciliation'))
+  plan(settings.faults.databaseCrashes, () => crashDatabase(world))
+  plan(settings.faults.brokerOutages, () => stopBroker(world))
   return atSteps
     .sort((a, b) => a.step - b.step)
     .map(({ step, run }) => {
@@ -69,7 +70,7 @@ export async function playSchedule(
     world.begin()
     const faults = planFaults(world)
     let restingSinceMs: number | undefined
-    scheduler.later('no more faults', troubledMs, () => world.calmDown())
+    scheduler.later('no more faults', troubledMs, () => world.failures.calmDown())
     const atRest = (): boolean => {
       if (scheduler.now() - startMs < troubledMs) {
         for (const fault of faults) fault()
@@ -89,7 +90,7 @@ export async function playSchedule(
       const why = unrest(world) ?? `the reconciliation says ${JSON.stringify(world.lastReconciliation())}`
       throw new Violation('SK2', `nothing comes to rest (${ended}): ${why}`)
     }
-    checkRest(world, world.views())
+    checkRest(world, world.sharedRedis.views())
   } catch (error) {
     if (!(error instanceof Violation)) throw error
     violation = { guarantee: error.guarantee, detail: error.message }

@@ -206,9 +206,13 @@ export function createScheduler({ random, startMs, trace }: SchedulerOptions) {
     awaitsImmediate: () => {
       immediates = 2
     },
-    /** Ends the run with this error at the next step: a guarantee broke. */
-    fail: (error: unknown) => {
-      broken ??= error
+    /** Runs a check. What it throws ends the run at the next step: a guarantee broke. */
+    guard: (check: () => void): void => {
+      try {
+        check()
+      } catch (error) {
+        broken ??= error
+      }
     },
   }
 }

@@ -37,8 +37,8 @@ export function startSeckillProcess(world: World, actor: Actor): SeckillProcess 
       memory.transferred(donor, transfer, recoveries)
     },
   }
-  const hotStore = plant.store(createSaleStore(world.redisClient(actor), remembered), world, actor)
-  const store = plant.store(createSaleStore(world.redisClient(actor), remembered), world, actor)
+  const hotStore = plant.store(createSaleStore(world.sharedRedis.client(actor), remembered), world, actor)
+  const store = plant.store(createSaleStore(world.sharedRedis.client(actor), remembered), world, actor)
   const memory = plant.memory(
     createSaleMemory({ store, graceMs: plant.graceMs ?? graceMs, log: silent, now: scheduler.now, sleep: pause }),
   )
