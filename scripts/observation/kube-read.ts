@@ -1,0 +1,58 @@
+/** Reading from the API server: JSON, and what a pod answers at one of its ports. */
+import type { KubeApi } from '../cluster/kube-api.ts'
+
+export type KubeReader = Pick<KubeApi, 'get'>
+
+/** Somebody else's answer that is not 200. */
+export class ReadError extends Error {
+  override readonly name = 'ReadError'
+  readonly status: number
+  constructor(path: string, status: number, text: string) {
+    super(`${path.split('?')[0]} answered ${status}${text === '' ? '' : `: ${text.slice(0, 200)}`}`)
+    this.status = status
+  }
+}
+
+const timeoutMs = 2_000
+
+async function read(api: KubeReader, path: string): Promise<Response> {
+  const response = await api.get(path, { timeoutMs })
+  if (response.ok) return response
+  throw new ReadError(path, response.status, messageIn(await response.text()))
+}
+
+/** @throws ReadError, or the fetch's own error */
+export async function getJson<T>(api: KubeReader, path: string): Promise<T> {
+  return (await (await read(api, path)).json()) as T
+}
+
+const podPath = (namespace: string, pod: string, port: number | string, path: string) =>
+  `/api/v1/namespaces/${namespace}/pods/${pod}:${port}/proxy${path}`
+
+export async function podText(
+  api: KubeReader,
+  namespace: string,
+  pod: string,
+  port: number | string,
+  path: string,
+): Promise<string> {
+  return (await read(api, podPath(namespace, pod, port, path))).text()
+}
+
+export async function podBytes(
+  api: KubeReader,
+  namespace: string,
+  pod: string,
+  port: number,
+  path: string,
+): Promise<Uint8Array> {
+  return (await read(api, podPath(namespace, pod, port, path))).bytes()
+}
+
+function messageIn(text: string): string {
+  try {
+    return (JSON.parse(text) as { message?: string }).message ?? ''
+  } catch {
+    return text.trim()
+  }
+}
