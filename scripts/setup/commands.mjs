@@ -9,6 +9,7 @@ export const commands = {
   drill: { summary: 'kill each part in the middle of a sale and count what was lost', example: 'npm run drill' },
   simulate: { summary: 'try the protocol in thousands of seeded orders of events', example: 'npm run simulate' },
   services: { summary: 'keep Redis, MariaDB and Kafka up for development', example: 'npm run services -- up' },
+  build: { summary: 'bundle each function into its own folder, ready to deploy', example: 'npm run build' },
   generate: { summary: 'write the generated files again', example: 'npm run generate' },
   lint: { summary: 'type check, lint and check the format', example: 'npm run lint' },
   format: { summary: 'format the sources', example: 'npm run format' },
