@@ -7,6 +7,7 @@ import type { Logger } from 'pino'
 import type { AcceptedPurchase } from '@stampede/eventing/catalogue/events.ts'
 import type { BucketRef, SaleStore } from '@stampede/shared/sale/types.ts'
 import type { Counters } from './counters.ts'
+import { createPauses } from './pauses.ts'
 import {
   newRelayState,
   relayOnce,
@@ -62,7 +63,8 @@ export function startRelay(options: RelayLoopOptions): Relay {
   let running = 0
   let stopping = false
   let lagMs = 0
-  const sleepers = new Set<() => void>()
+  /** They end early when draining begins. */
+  const { sleep, endAll } = createPauses()
 
   const effects: RelayEffects = {
     store,
@@ -71,17 +73,6 @@ export function startRelay(options: RelayLoopOptions): Relay {
       await options.send(messages)
       for (const message of messages) options.delivered?.(refOf(message), message.data.purchases)
     },
-  }
-
-  /** Ends early when draining begins. */
-  const sleep = async (timeoutMs: number): Promise<void> => {
-    // Not a race with one promise for all: that one would keep something of every sleep there ever was.
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, timeoutMs)
-    sleepers.add(resolve)
-    await promise
-    sleepers.delete(resolve)
-    clearTimeout(timer)
   }
 
   const loopOf = (bucket: BucketRef): Loop => {
@@ -207,7 +198,7 @@ export function startRelay(options: RelayLoopOptions): Relay {
       clearInterval(timer)
       for (const loop of loops.values()) schedule(loop)
       stopping = true
-      for (const wake of sleepers) wake()
+      endAll()
       const untilMs = now() + limitMs
       const busy = () => running > 0 || ready.length > 0
       while (busy() && now() < untilMs) await sleep(10)

@@ -6,6 +6,7 @@ import type { Logger } from 'pino'
 import { createJournal } from '@stampede/shared/sale/journal.ts'
 import { recoverUntilWhole, type RecoveryStore } from '@stampede/shared/sale/recovery.ts'
 import type { BucketRef, BucketSnapshot, Purchase, PurchaseBatchResult, Transfer } from '@stampede/shared/sale/types.ts'
+import { createPauses } from './pauses.ts'
 
 export type SaleMemory = {
   /** After each purchase call, before anybody is told. Starts a recovery when the result shows that Redis restarted. */
@@ -31,17 +32,17 @@ export function createSaleMemory(options: {
   log: Pick<Logger, 'info' | 'warn' | 'error'>
   /** Default: the journal's clock. */
   now?: () => number
-  /** Waits; default: a timer. */
-  sleep?: (durationMs: number, ended: Promise<void>) => Promise<void>
+  /** Waits; default: a timer, which `stop` ends. */
+  sleep?: (durationMs: number) => Promise<void>
 }): SaleMemory {
-  const { store, graceMs, log, sleep = sleepOrEnd } = options
+  const pauses = createPauses()
+  const { store, graceMs, log, sleep = pauses.sleep } = options
   const journal = createJournal({ now: options.now })
   const recovering = new Set<string>()
-  const ending = Promise.withResolvers<void>()
   let stopped = false
 
   const pause = async (durationMs: number): Promise<void> => {
-    await sleep(durationMs, ending.promise)
+    if (!stopped) await sleep(durationMs)
     if (stopped) throw new Error('the process ends')
   }
 
@@ -90,14 +91,7 @@ export function createSaleMemory(options: {
     recovering: () => recovering.size,
     stop() {
       stopped = true
-      ending.resolve()
+      pauses.endAll()
     },
   }
-}
-
-async function sleepOrEnd(durationMs: number, ended: Promise<void>): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, durationMs)
-  await Promise.race([promise, ended])
-  clearTimeout(timer)
 }
