@@ -11,9 +11,7 @@ const funcYaml = z.looseObject({
   name: z.string(),
   run: z.looseObject({ envs: z.array(z.looseObject({ name: z.string().optional(), value: z.string() })).default([]) }),
   deploy: z.looseObject({
-    healthEndpoints: z
-      .looseObject({ liveness: z.string().optional(), readiness: z.string().optional() })
-      .default({}),
+    healthEndpoints: z.looseObject({ liveness: z.string().optional(), readiness: z.string().optional() }).default({}),
     options: z
       .looseObject({
         scale: z
@@ -41,7 +39,9 @@ export type FuncYaml = z.output<typeof funcYaml>
 export async function readFunctions(root: string): Promise<FuncYaml[]> {
   const entries = await readdir(join(root, 'functions'), { withFileTypes: true })
   const found: FuncYaml[] = []
-  for (const { name } of entries.filter((entry) => entry.isDirectory()).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+  for (const { name } of entries
+    .filter((entry) => entry.isDirectory())
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = join('functions', name, 'func.yaml')
     const text = await readFile(join(root, path), 'utf8').catch(() => undefined)
     if (text === undefined) continue
@@ -62,7 +62,8 @@ export function environmentOf({ name: functionName, run }: FuncYaml): object[] {
     const [, kind, object, key] = reference.exec(value) ?? []
     if (kind === 'secret') return { name, valueFrom: { secretKeyRef: { name: object, key } } }
     if (kind === 'configMap') return { name, valueFrom: { configMapKeyRef: { name: object, key } } }
-    if (value.includes('{{')) throw new Error(`${functionName}: ${name} has a value that manifests cannot hold: ${value}`)
+    if (value.includes('{{'))
+      throw new Error(`${functionName}: ${name} has a value that manifests cannot hold: ${value}`)
     return { name, value }
   })
 }

@@ -14,7 +14,7 @@ const settings = z.strictObject({
   'panic-threshold-percentage': z.number().min(110).max(1_000),
   'scale-down-delay': seconds,
   'target-burst-capacity': z.int().min(-1),
-  'activation-scale': z.int().min(1),
+  'activation-scale': z.int().min(2).optional(),
   'scale-to-zero-pod-retention-period': seconds,
   'initial-scale': z.int().min(1).optional(),
   'timeout-seconds': z.int().min(1).max(600),
@@ -43,6 +43,7 @@ export function parseSettings(text: string, names: readonly string[]): Map<strin
   const unknown = Object.keys(functions).filter((name) => !names.includes(name))
   const missing = names.filter((name) => functions[name] === undefined)
   if (unknown.length > 0) throw new Error(`${settingsPath}: there is no function ${unknown.join(', ')}`)
-  if (missing.length > 0) throw new Error(`${settingsPath}: nothing is said about ${missing.join(', ')} (an empty {} will do)`)
+  if (missing.length > 0)
+    throw new Error(`${settingsPath}: nothing is said about ${missing.join(', ')} (an empty {} will do)`)
   return new Map(names.map((name) => [name, { ...defaults, ...functions[name] }]))
 }
