@@ -34,9 +34,19 @@ async function cluster(): Promise<GeneratedFile[]> {
   return generateKnative(root, functions)
 }
 
+/** What kustomize makes of all these. Without kubectl the files stay as they are, and whether they are old shows in their first line. */
+async function rendered(): Promise<GeneratedFile[]> {
+  const { renderOverlays, staleRenderings } = await import('./generate/knative/render.ts')
+  const files = await renderOverlays(root)
+  if (files) return files
+  for (const path of await staleRenderings(root))
+    console.log(`old: ${path} (there is no kubectl here, so it cannot be rendered again)`)
+  return []
+}
+
 let count = 0
 const stale: Staleness[] = []
-for (const generator of [basics, events, cluster]) {
+for (const generator of [basics, events, cluster, rendered]) {
   const files = await generator()
   count += files.length
   const found = await staleFiles(root, files)

@@ -28,7 +28,7 @@ export async function generateKnative(root: string, declarations: readonly AnyFu
     file(`${base}/service-accounts.yaml`, names.map(serviceAccount)),
     file(`${base}/pod-disruption-budgets.yaml`, names.map(disruptionBudget)),
     file(
-      'knative/gateway/generated/domain-mappings.yaml',
+      'knative/gateway/mappings/generated/domain-mappings.yaml',
       names
         .filter((name) => settings.get(name)!.visibility !== 'cluster-local')
         .flatMap((name) => [domainClaim(name), domainMapping(name)]),
