@@ -4,6 +4,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { measureColdStart } from './bench/cold-start.ts'
 import type { BenchContext, BenchFigures } from './bench/context.ts'
 import { findGenerator } from './bench/generator.ts'
 import { hotPathRows, measureHotPath, type HotPathRow } from './bench/hot-path.ts'
@@ -24,6 +25,7 @@ const otherRows = {
   orderWriter: measureOrderWriter,
   pipeline: measurePipeline,
   past: measurePastPurchases,
+  coldStart: measureColdStart,
   memory: measureMemory,
 } satisfies Record<string, (context: BenchContext) => Promise<Partial<BenchFigures>>>
 type OtherRow = keyof typeof otherRows

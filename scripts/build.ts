@@ -10,7 +10,8 @@ const all = findTargets(root)
 
 const { positionals } = parseArguments({
   command: 'npm run build --',
-  summary: 'Bundles each function into its own folder: dist/ then holds all that it runs, and a compile cache for its cold start.',
+  summary:
+    'Bundles each function into its own folder: dist/ then holds all that it runs, and a compile cache for its cold start.',
   flags: {},
   positionals: '[name …]',
   notes: [

@@ -34,8 +34,8 @@ export async function bundle(entry: string): Promise<string> {
 /** A script cannot wait at its top level: what an entry does after its imports moves into a function. */
 const awaitlessEntry = (entry: string): Plugin => ({
   name: 'awaitless-entry',
-  setup({ onLoad }) {
-    onLoad({ filter: /main\.ts$/ }, async ({ path }) => {
+  setup(build) {
+    build.onLoad({ filter: /main\.ts$/ }, async ({ path }) => {
       if (path !== entry) return undefined
       return { contents: withoutTopLevelAwait(await readFile(path, 'utf8')), loader: 'ts' }
     })
@@ -60,8 +60,8 @@ export function withoutTopLevelAwait(source: string): string {
  */
 const declaredGlobals: Plugin = {
   name: 'declared-globals',
-  setup({ onLoad }) {
-    onLoad({ filter: /faas-js-runtime[\\/]lib[\\/]metrics\.js$/ }, async ({ path }) => {
+  setup(build) {
+    build.onLoad({ filter: /faas-js-runtime[\\/]lib[\\/]metrics\.js$/ }, async ({ path }) => {
       const source = await readFile(path, 'utf8')
       const wrong = '{ cpu, mem, netstat } = osu = require('
       if (!source.includes(wrong)) throw new Error(`${path} has changed: see scripts/building/bundle.ts`)

@@ -2,6 +2,7 @@
 // first request asks, and keeps the code that V8 has compiled by then. Run it again wherever the version of Node differs.
 const { rmSync, statSync, writeFileSync } = require('node:fs')
 const { createServer } = require('node:net')
+const path = require('node:path')
 
 const nowhere = '127.0.0.1:9'
 const url = `http://${nowhere}`
@@ -47,15 +48,18 @@ function freePort() {
 
 async function ask(port) {
   const until = Date.now() + timeoutMs
-  for (const [method, path] of requests) {
+  for (const [method, address] of requests) {
     while (Date.now() < until) {
-      const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method, signal: AbortSignal.timeout(timeoutMs) })
+      const answer = await fetch(`http://127.0.0.1:${port}${address}`, {
+        method,
+        signal: AbortSignal.timeout(timeoutMs),
+      })
         .then((response) => response.text())
         .catch(() => undefined)
       if (answer !== undefined) break
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
-    if (Date.now() >= until) throw new Error(`no answer to ${method} ${path}`)
+    if (Date.now() >= until) throw new Error(`no answer to ${method} ${address}`)
   }
 }
 
@@ -63,7 +67,7 @@ async function compile() {
   const port = await freePort()
   Object.assign(process.env, environment, { PORT: String(port) })
   for (const name of ['AUTH_JWKS_URL', 'OTEL_EXPORTER_OTLP_ENDPOINT']) delete process.env[name]
-  rmSync(require('node:path').join(__dirname, `function-${process.version}-${process.arch}.cache`), { force: true })
+  rmSync(path.join(__dirname, `function-${process.version}-${process.arch}.cache`), { force: true })
   const { script, cacheFile } = require('./main.js')
   await ask(port)
   writeFileSync(cacheFile, script.createCachedData())

@@ -1,11 +1,11 @@
 // Starts the bundle beside it. V8 gets the code that `compile.js` compiled beforehand, for this version of Node: a process that
 // starts from zero then spends its first half second on answering. Without a fitting cache it only starts more slowly.
 const { readFileSync } = require('node:fs')
-const { join } = require('node:path')
+const path = require('node:path')
 const { Script, constants } = require('node:vm')
 
-const file = join(__dirname, 'function.js')
-const cacheFile = join(__dirname, `function-${process.version}-${process.arch}.cache`)
+const file = path.join(__dirname, 'function.js')
+const cacheFile = path.join(__dirname, `function-${process.version}-${process.arch}.cache`)
 
 function readCache() {
   try {

@@ -1,0 +1,90 @@
+/** A copy of a function's folder with only what belongs into its image, and a tag that says what that is. */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { cp, mkdir, readdir, readFile } from 'node:fs/promises'
+import { dirname, join, relative, sep } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const repository = fileURLToPath(new URL('../../', import.meta.url))
+/** What the image of a built folder holds. */
+const builtFiles = ['package.json', 'func.yaml', 'dist']
+const tagLength = 16
+
+/** Copies into `target`. @throws Error with the next step when the folder is not built. */
+export async function stage(folder: string, target: string): Promise<void> {
+  const packageFile = JSON.parse(
+    await readFile(join(folder, 'package.json'), 'utf8').catch(() => {
+      throw new Error(`${folder} has no package.json: it is not the folder of a function.`)
+    }),
+  ) as { dependencies?: Record<string, string> }
+  await mkdir(target, { recursive: true })
+  const dependencies = Object.keys(packageFile.dependencies ?? {})
+  if (dependencies.length > 0) {
+    // Not bundled (the hello function): its own files, and its packages as they are installed here.
+    for (const entry of await readdir(folder)) {
+      if (entry !== 'node_modules' && entry !== 'Containerfile') {
+        await cp(join(folder, entry), join(target, entry), { recursive: true })
+      }
+    }
+    await copyPackages(folder, dependencies, target)
+    return
+  }
+  if (!existsSync(join(folder, 'dist', 'main.js'))) {
+    throw new Error(`${folder} is not built. Next: npm run build`)
+  }
+  for (const entry of builtFiles) {
+    if (existsSync(join(folder, entry))) await cp(join(folder, entry), join(target, entry), { recursive: true })
+  }
+}
+
+/**
+ * Changes when the content does. The compile cache does not count: it follows from the rest, and differs from machine to
+ * machine.
+ */
+export async function contentTag(folder: string): Promise<string> {
+  const hash = createHash('sha256')
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile() && !entry.name.endsWith('.cache'))
+  const paths = files.map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, '/'))
+  for (const path of paths.toSorted()) {
+    hash
+      .update(`${path}\0`)
+      .update(await readFile(join(folder, path)))
+      .update('\0')
+  }
+  return hash.digest('hex').slice(0, tagLength)
+}
+
+/** The packages and what they need, each from where Node finds it, nested ones in their places. */
+async function copyPackages(folder: string, names: readonly string[], target: string): Promise<void> {
+  const copied = new Set<string>()
+  const copy = async (name: string, from: string): Promise<void> => {
+    const source = findPackage(name, from)
+    if (source === undefined || copied.has(source)) return
+    copied.add(source)
+    const place = relative(repository, source)
+    const nested = place.slice(place.indexOf('node_modules'))
+    await cp(source, join(target, nested), {
+      recursive: true,
+      // What is nested comes by itself, and only when it is needed.
+      filter: (path) => !relative(source, path).split(sep).includes('node_modules'),
+    })
+    const file = JSON.parse(await readFile(join(source, 'package.json'), 'utf8')) as {
+      dependencies?: Record<string, string>
+    }
+    for (const dependency of Object.keys(file.dependencies ?? {})) await copy(dependency, source)
+  }
+  for (const name of names) {
+    if (findPackage(name, folder) === undefined)
+      throw new Error(`the package ${name} is not installed. Next: npm install`)
+    await copy(name, folder)
+  }
+}
+
+function findPackage(name: string, from: string): string | undefined {
+  for (let folder = from; ; folder = dirname(folder)) {
+    const candidate = join(folder, 'node_modules', name)
+    if (existsSync(join(candidate, 'package.json'))) return candidate
+    if (dirname(folder) === folder) return undefined
+  }
+}
