@@ -9,7 +9,7 @@ import { freshDatabase } from '@stampede/shared/testing/services.ts'
 import type { ActivityRef, Allocation, OrderStore } from './effects.ts'
 import { migrations } from './generated/migrations.ts'
 import { takeTerms } from './keep-allocation.ts'
-import { defaultSettlePolicy, type SettleEffects, type SettlePolicy } from './settle-purchases.ts'
+import { defaultSettlePolicy, type PurchaseOutcome, type SettleEffects, type SettlePolicy } from './settle-purchases.ts'
 import { createOrderStore } from './store.ts'
 
 /** Of any of this function's events. */
@@ -19,6 +19,8 @@ export type EventData = { tenantId: string; activityId: string; orders: Record<s
 >
 
 export const nextOrderNumber = orderNumbers()
+/** Of a purchase that was accepted so long ago. */
+export const oldOrderNumber = (ageMs: number): string => orderNumbers(() => Date.now() - ageMs)()
 const unique = () => randomBytes(6).toString('hex')
 
 export async function openTestDatabase() {
@@ -109,3 +111,7 @@ export function settleEffects(
     policy: { ...defaultSettlePolicy, ...options.policy },
   }
 }
+
+/** Outcomes in a word or two, with the reason of a rejection. */
+export const brief = (outcomes: readonly PurchaseOutcome[]): string[] =>
+  outcomes.map((outcome) => ('reason' in outcome ? `${outcome.outcome}: ${outcome.reason}` : outcome.outcome))
