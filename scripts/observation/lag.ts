@@ -55,7 +55,7 @@ function engineSource(
       const engines = selectPods(pods, selector).filter((pod) => phaseOf(pod) === 'ready')
       if (engines.length === 0) throw new Error(`no pod of ${engineService} is ready`)
       const pages = await Promise.all(
-        engines.map(({ metadata }) => podText(api, namespace, metadata.name, numericPort(port), '/lag')),
+        engines.map((pod) => podText(api, namespace, pod.metadata.name, portNumber(pod, port), '/lag')),
       )
       const lags: Record<string, number> = {}
       for (const page of pages)
@@ -65,8 +65,11 @@ function engineSource(
   }
 }
 
-/** The proxy takes no names of ports; the engine listens at 8081. */
-const numericPort = (port: number | string): number => (Number.isInteger(Number(port)) ? Number(port) : 8_081)
+/** The proxy takes no names of ports. */
+function portNumber({ spec }: PodObject, port: number | string): number {
+  const ports = (spec?.containers ?? []).flatMap(({ ports: own = [] }) => own)
+  return ports.find(({ name }) => name === port)?.containerPort ?? Number(port)
+}
 
 type ExternalMetrics = { items: { value: string }[] }
 

@@ -8,6 +8,7 @@ export type PodObject = {
     creationTimestamp?: string
     deletionTimestamp?: string
   }
+  spec?: { containers?: { ports?: { name?: string; containerPort: number }[] }[] }
   status?: {
     phase?: string
     podIP?: string

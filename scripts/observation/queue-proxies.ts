@@ -68,7 +68,7 @@ export function createQueueProxies(options: {
       [...podsByFunction].map(async ([name, pods]): Promise<[string, Figures]> => {
         const [stats, requests] = await Promise.all([
           Promise.all(pods.map(statOf)),
-          askRequests ? Promise.all(pods.map((pod) => requestsOf(pod, firstRound))) : [],
+          Promise.all(askRequests ? pods.map((pod) => requestsOf(pod, firstRound)) : []),
         ])
         const figures: Figures = {}
         // A sum with a part missing would be a made-up number.
@@ -79,7 +79,7 @@ export function createQueueProxies(options: {
         const counted = requests.filter((one): one is RequestCounts => one !== 'unreadable')
         answered += counted.length
         if (askRequests && pods.length > 0 && counted.length === pods.length) {
-          const sum = counted.reduce(addCounts)
+          const sum = counted.reduce((one, other) => addCounts(one, other))
           figures.errors = sum.errors
           const p50Ms = quantile(sum.buckets, 0.5)
           const p99Ms = quantile(sum.buckets, 0.99)

@@ -1,0 +1,147 @@
+/** A load profile from its begin to its end: sale, load, storing, and the way back to the minimum. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { auditSale } from '../sale/audit.ts'
+import type { Say } from '../lib/terminal.ts'
+import type { HeldOrder } from '../sale/tally.ts'
+import { notAtMinimum, type ClusterWatch } from './cluster-watch.ts'
+import type { PreparedSale } from './cluster-sale.ts'
+import type { LoadHandle } from './load-handle.ts'
+import type { LoadResult } from './load-orders.ts'
+import { phaseAt, planSeconds, type LoadPlan } from './phases.ts'
+import type { Recorder } from './record.ts'
+import type { LedgerReader } from './route-ledger.ts'
+import type { LoadSecond } from './samples.ts'
+import { summarise, type Summary } from './summary.ts'
+
+export type LoadRun = {
+  profile: string
+  plan: LoadPlan
+  /** Waits before the load until every function is at its minimum. */
+  fromMinimum: boolean
+  /** Limit of each wait for the minimum. */
+  downWithinMs: number
+  /** Limit of the wait for stored orders. */
+  storedWithinMs: number
+}
+
+export type LoadRunEffects = {
+  watch: ClusterWatch
+  recorder: Recorder
+  prepareSale(): Promise<PreparedSale>
+  startLoad(sale: PreparedSale, onSecond: (second: LoadSecond) => void): LoadHandle
+  openLedger(sale: PreparedSale): Promise<LedgerReader>
+  gaps(): Summary['gaps']
+  say: Say
+  sleep?: (durationMs: number) => Promise<unknown>
+  nowMs?: () => number
+}
+
+const lookEveryMs = 500
+/** After everything is back: the flat end of the plots. */
+const restMs = 3_000
+
+export async function runLoad(run: LoadRun, effects: LoadRunEffects): Promise<Summary> {
+  const { watch, recorder, say, nowMs = Date.now, sleep: rest = sleep } = effects
+  const become = (phase: string) => (recorder.phase = () => phase)
+
+  const waitForMinimum = async (): Promise<boolean> => {
+    const deadlineMs = nowMs() + run.downWithinMs
+    // The phase has to be in a sample that was taken after it began.
+    const from = recorder.second() + 1
+    for (;;) {
+      const last = recorder.samples.at(-1)
+      const above = last === undefined || last.second <= from ? undefined : notAtMinimum(last, watch.minimums())
+      if (above?.length === 0) return true
+      if (nowMs() > deadlineMs) {
+        say(
+          `Not at the minimum after ${run.downWithinMs / 1_000} s: ${above?.join(', ') ?? 'the cluster could not be read'}.`,
+        )
+        return false
+      }
+      await rest(lookEveryMs)
+    }
+  }
+
+  become('prepare')
+  say('Preparing the sale …')
+  const sale = await effects.prepareSale()
+  say(`Activity ${sale.activityId}: ${sale.stock} units.`)
+  if (run.fromMinimum) {
+    become('before')
+    say('Waiting until every function is at its minimum …')
+    await waitForMinimum()
+  }
+  if (sale.startsAtMs > nowMs()) {
+    become('before')
+    await rest(sale.startsAtMs - nowMs() + 50)
+  }
+
+  say(`Load: ${run.plan.map(({ name, seconds, rate }) => `${name} ${rate}/s for ${seconds} s`).join(', ')}.`)
+  watch.readStock = sale.readStock
+  const begunMs = nowMs()
+  const beginSecond = recorder.second() + 1
+  recorder.phase = () => phaseAt(run.plan, nowMs() - begunMs) ?? 'answers'
+  const load = effects.startLoad(sale, recorder.addLoad)
+  const result = await load.finished
+  const endSecond = Math.max(beginSecond + planSeconds(run.plan), recorder.second())
+
+  become('storing')
+  say(`${result.accepted} of ${result.requests} requests were accepted. Waiting until their orders are stored …`)
+  const stored = await audit(sale, result, run, effects)
+  // Each question is a request that keeps a pod up.
+  watch.readStock = undefined
+  become('down')
+  say('Waiting until every function is back at its minimum …')
+  await waitForMinimum()
+  await rest(restMs)
+  const summary = summarise(
+    run.profile,
+    recorder.samples,
+    { beginSecond, endSecond },
+    result,
+    watch.minimums(),
+    effects.gaps(),
+  )
+  return stored === undefined ? summary : { ...summary, stored }
+}
+
+async function audit(
+  sale: PreparedSale,
+  result: LoadResult,
+  run: LoadRun,
+  effects: LoadRunEffects,
+): Promise<Summary['stored']> {
+  const { say, nowMs = Date.now, sleep: rest = sleep } = effects
+  let ledger: LedgerReader
+  try {
+    ledger = await effects.openLedger(sale)
+  } catch (error) {
+    say(`The stored orders cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+    return undefined
+  }
+  try {
+    const deadlineMs = nowMs() + run.storedWithinMs
+    for (;;) {
+      const begunMs = nowMs()
+      const found = await ledger.read()
+      const missing = result.held.filter(
+        ({ orderNumber }) => !found.orders.has(orderNumber) && !found.rejected.has(orderNumber),
+      )
+      const late = nowMs() > deadlineMs
+      if (missing.length > 0 && ledger.lookUp !== undefined)
+        for (const number of await ledger.lookUp(missing.map(({ orderNumber }) => orderNumber)))
+          found.rejected.add(number)
+      if (late || missing.every(({ orderNumber }: HeldOrder) => found.rejected.has(orderNumber))) {
+        const { ordersStored, oversold, lost, double } = auditSale(found, result.held, {
+          stock: sale.stock,
+          perUserLimit: 1,
+        })
+        return { ordersStored, oversold, lost, double, stock: sale.stock, readFrom: ledger.from }
+      }
+      // Reading costs the database what the writer needs: rest as long as it took.
+      await rest(200 + nowMs() - begunMs)
+    }
+  } finally {
+    await ledger.close()
+  }
+}
