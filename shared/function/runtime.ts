@@ -1,6 +1,6 @@
 /**
  * Everything that touches faas-js-runtime. The runtime owns the HTTP server and calls the function; what it does not do well
- * is closed here and in `front.ts` (each gap has a test in `serve.test.ts`):
+ * is closed here and in `front.ts` (each gap has a test in `runtime-gaps.test.ts` or `serve-process.test.ts`):
  *
  * - it always listens on `::` and cannot take port 0. Its server is caught when it is made, and its `listen` gets our address;
  * - it answers timeouts and malformed HTTP in its own words: the listeners are replaced;
