@@ -1,6 +1,7 @@
 import test from 'ava'
 import kafkajs, { type ConsumerRunConfig, type EachBatchPayload, type Kafka } from 'kafkajs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Deliver } from './deliver.ts'
 import { silentLog } from './log.ts'
 import { findStartOffsets } from './offsets.ts'
 import type { ConsumerPlan } from './plan.ts'
@@ -168,6 +169,54 @@ test('consumer – what was not settled at a rebalance is delivered again, what 
   t.true(again().isSubsetOf(new Set(['b0', 'b1'])))
   t.is(first.partitions.length, 1)
   t.is(second.partitions.length, 1)
+})
+
+test('consumer – when partitions go to another process, no key has two deliveries at once, in order, and nothing comes twice', async (t) => {
+  const { produce, start, committed, plan } = await setUpConsumer(t, clients, 2)
+  const running = new Map<string, number>()
+  const done = new Map<string, number[]>()
+  let overlaps = 0
+  // The key of a record is its id up to the dash, and each delivery takes its time.
+  const deliverer =
+    (): Deliver =>
+    async ({ attributes }) => {
+      const [key = '', number = ''] = attributes['id']!.split('-')
+      if ((running.get(key) ?? 0) > 0) overlaps += 1
+      running.set(key, (running.get(key) ?? 0) + 1)
+      await sleep(150)
+      running.set(key, running.get(key)! - 1)
+      done.set(key, [...(done.get(key) ?? []), Number(number)])
+      return true
+    }
+  const perKey = 40
+  for (const [partition, keys] of [
+    ['a', 'b'],
+    ['c', 'd'],
+  ].entries()) {
+    const ids = Array.from({ length: perKey }, (_, number) => keys.map((key) => `${key}-${number}`)).flat()
+    await produce(ids, partition, (id) => id.split('-')[0]!)
+  }
+  const ordered = { plan: { ...plan, ordered: true } }
+  // Commits come only from the hand-over itself.
+  const first = start(deliverer(), { ...ordered, commitIntervalMs: 600_000 })
+  await until(() => (done.get('a')?.length ?? 0) >= 3)
+  const second = start(deliverer(), { ...ordered, commitIntervalMs: 600_000 })
+  await second.joined
+  await until(() => [...done.values()].flat().length >= (4 * perKey) / 2)
+  const third = start(deliverer(), ordered)
+  await third.joined
+  await first.stop(5_000)
+  await until(async () => [...done.values()].flat().length >= 4 * perKey)
+  await second.stop(5_000)
+  await third.stop(5_000)
+  t.deepEqual([await committed(0), await committed(1)], [2 * perKey, 2 * perKey])
+  t.is(overlaps, 0)
+  for (const [key, numbers] of done)
+    t.deepEqual(
+      numbers,
+      Array.from({ length: perKey }, (_, index) => index),
+      key,
+    )
 })
 
 test('consumer – with `latest` the first offsets are fixed when it has joined, before any event', async (t) => {

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Admin, Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
 import { checkAttributes, type EventMessage } from '@stampede/shared/events/cloud-event.ts'
 import { decodeKafka } from '@stampede/shared/kafka/cloud-event.ts'
-import { createConsumer } from '@stampede/shared/kafka/connect.ts'
+import { createConsumer, rebalanceTimeoutMs } from '@stampede/shared/kafka/connect.ts'
+import { assignerThatWaits } from './before-join.ts'
 import type { Deliver } from './deliver.ts'
 import { Lanes } from './lanes.ts'
 import type { EngineLog } from './log.ts'
@@ -27,11 +28,19 @@ export type EventConsumerOptions = {
   maximumHeld: number
   commitIntervalMs: number
   sessionTimeoutMs: number
+  /** What the group has committed by now: someone else may have fixed the first offsets in the meantime. */
+  fetchCommitted: () => Promise<readonly StartOffset[]>
 }
 
 type Partition = { topic: string; partition: number; lanes: Lanes<EventMessage>; committed: bigint | undefined }
 
 const restartPauseMs = 1_000
+/**
+ * Time for deliveries that run when the group forms anew. Less than the group waits for its members; while it passes, commits tell
+ * the group that this member lives. What takes longer may be delivered by the next owner of the partition at the same time.
+ */
+const releaseTimeoutMs = rebalanceTimeoutMs - 2_500
+const releaseCommitMs = 1_000
 /** Records gather for this long between two fetches of a flow. */
 const gatherMs = 20
 
@@ -49,9 +58,12 @@ export class EventConsumer {
   #leftovers: Promise<unknown> = Promise.resolve()
   #commitTimer: NodeJS.Timeout | undefined
   #committing: Promise<void> = Promise.resolve()
+  /** A question to Kafka that is open: its client must not be closed before, or it would connect anew. */
+  #asked: Promise<unknown> = Promise.resolve()
   #stopping = false
   #isJoined = false
-  #startIsFixed = false
+  /** First offsets that are committed, by whomever. */
+  readonly #fixed = new Set<StartOffset>()
   #firstOffsets = new Map<string, bigint>()
 
   constructor(options: EventConsumerOptions) {
@@ -101,7 +113,11 @@ export class EventConsumer {
 
   async start(): Promise<void> {
     const { kafka, plan, log, sessionTimeoutMs, commitIntervalMs } = this.#options
-    const consumer = createConsumer(kafka, { groupId: plan.groupId, sessionTimeoutMs })
+    const consumer = createConsumer(kafka, {
+      groupId: plan.groupId,
+      sessionTimeoutMs,
+      partitionAssigner: assignerThatWaits(() => this.#release()),
+    })
     this.#consumer = consumer
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => this.#assigned(consumer, payload.memberAssignment))
     consumer.on(consumer.events.CRASH, ({ payload }) => {
@@ -134,12 +150,14 @@ export class EventConsumer {
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true
     clearInterval(this.#commitTimer)
+    this.#pauseFetching()
     const closing = Promise.all([...this.#partitions.values()].map(({ lanes }) => lanes.close()))
     const timer = setTimeout(() => this.#abort.abort(), graceMs)
     // A pause before a repeat is not worth waiting for: the event is delivered again after the next start.
     this.#pauses.abort()
     await closing
     clearTimeout(timer)
+    await this.#asked
     await this.#commit()
     await this.#consumer?.disconnect().catch((error: unknown) => {
       this.#options.log.warn(
@@ -147,6 +165,30 @@ export class EventConsumer {
         'consumer could not leave its group',
       )
     })
+  }
+
+  /** Before joining again: starts nothing more, waits for what runs, commits. Nothing to do when there are no partitions yet. */
+  async #release(): Promise<void> {
+    const closing = Promise.all([...this.#partitions.values()].map(({ lanes }) => lanes.close())).then(() => 'closed')
+    // A repeat that waits is not worth waiting for: the next owner delivers the event again.
+    this.#pauses.abort()
+    const deadlineMs = performance.now() + releaseTimeoutMs
+    const late = async () => sleep(Math.max(0, Math.min(releaseCommitMs, deadlineMs - performance.now())), 'late')
+    while (performance.now() < deadlineMs && (await Promise.race([closing, late()])) === 'late') {
+      await this.#commit({ asSignOfLife: true })
+    }
+    await this.#commit()
+  }
+
+  /** Else what is not taken any more would be fetched again and again while deliveries come to their end. */
+  #pauseFetching(): void {
+    try {
+      this.#consumer?.pause(
+        [...this.#partitions.values()].map(({ topic, partition }) => ({ topic, partitions: [partition] })),
+      )
+    } catch {
+      // It does not run yet.
+    }
   }
 
   #assigned(consumer: Consumer, assignment: Record<string, number[]>): void {
@@ -158,7 +200,7 @@ export class EventConsumer {
     this.#partitions = new Map()
     this.#firstOffsets = new Map()
     for (const [topic, partitions] of Object.entries(assignment)) {
-      consumer.resume([{ topic, partitions }])
+      if (!this.#stopping) consumer.resume([{ topic, partitions }])
       for (const partition of partitions) this.#partitions.set(`${topic}/${partition}`, this.#open(topic, partition))
     }
     log.info({ consumer: plan.name, partitions: this.#partitions.size }, 'consumer joined its group')
@@ -185,19 +227,33 @@ export class EventConsumer {
 
   /** Commits the first offsets: without them a crash before the first commit would skip what came meanwhile. */
   async #fixStart(consumer: Consumer): Promise<void> {
-    const mine = this.#options.startOffsets.filter(({ topic, partition }) => {
-      const known = this.#partitions.get(`${topic}/${partition}`)
-      return known !== undefined && known.lanes.watermark === undefined
-    })
+    if (this.#stopping) return
+    const assignment = this.#partitions
+    const mine = this.#options.startOffsets.filter(
+      (start) => !this.#fixed.has(start) && assignment.has(`${start.topic}/${start.partition}`),
+    )
+    const places = mine.map(({ topic, partition }) => ({ topic, partitions: [partition] }))
+    // Nothing may be read from a place that is not sure yet.
+    consumer.pause(places)
     try {
-      // Only once: after a later join the group has offsets of its own.
-      if (mine.length > 0 && !this.#startIsFixed) {
-        for (const offset of mine) consumer.seek(offset)
+      if (mine.length > 0) {
+        // Another engine may have begun this group a moment ago, with the offsets of an earlier moment: those count.
+        const asked = this.#options.fetchCommitted()
+        this.#asked = asked.catch(() => {})
+        const committed = await asked
         // Before `run` has returned, kafkajs drops commits without a word.
         await this.#running.promise
-        await consumer.commitOffsets([...mine])
+        // The next assignment does this for itself.
+        if (this.#partitions !== assignment || this.#stopping) return
+        const missing = mine.filter(({ topic, partition }) => {
+          const found = committed.find((one) => one.topic === topic && one.partition === partition)
+          return found === undefined || found.offset === '-1'
+        })
+        for (const offset of missing) consumer.seek(offset)
+        if (missing.length > 0) await consumer.commitOffsets([...missing])
+        for (const offset of mine) this.#fixed.add(offset)
+        if (this.#partitions === assignment) consumer.resume(places)
       }
-      this.#startIsFixed = true
       this.#isJoined = true
       this.#joined.resolve()
     } catch (error) {
@@ -205,7 +261,7 @@ export class EventConsumer {
         { consumer: this.name, error: (error as Error).message },
         'first offsets could not be fixed, will repeat',
       )
-      if (!this.#stopping) setTimeout(() => void this.#fixStart(consumer), 200)
+      if (!this.#stopping) setTimeout(() => this.#partitions === assignment && void this.#fixStart(consumer), 200)
     }
   }
 
@@ -251,27 +307,24 @@ export class EventConsumer {
     return undefined
   }
 
-  #commit(): Promise<void> {
+  #commit(options: { asSignOfLife?: boolean } = {}): Promise<void> {
     // One commit at a time; a later one must not be overtaken by an earlier one.
-    this.#committing = this.#committing.then(() => this.#commitNow())
+    this.#committing = this.#committing.then(() => this.#commitNow(options))
     return this.#committing
   }
 
-  async #commitNow(): Promise<void> {
+  async #commitNow({ asSignOfLife = false }: { asSignOfLife?: boolean }): Promise<void> {
     const changed = [...this.#partitions.values()].flatMap((state) => {
-      const { watermark } = state.lanes
-      return watermark === undefined || watermark === state.committed ? [] : [{ state, watermark }]
+      const { watermark, position } = state.lanes
+      if (asSignOfLife) return position === undefined ? [] : [{ state, offset: position }]
+      return watermark === undefined || watermark === state.committed ? [] : [{ state, offset: watermark }]
     })
     if (changed.length === 0 || !this.#isJoined) return
     try {
       await this.#consumer?.commitOffsets(
-        changed.map(({ state: { topic, partition }, watermark }) => ({
-          topic,
-          partition,
-          offset: watermark.toString(),
-        })),
+        changed.map(({ state: { topic, partition }, offset }) => ({ topic, partition, offset: offset.toString() })),
       )
-      for (const { state, watermark } of changed) state.committed = watermark
+      for (const { state, offset } of changed) state.committed = offset
     } catch (error) {
       // A rebalance took the partition away, or Kafka is gone for the moment: the next commit says the same or more.
       this.#options.log.debug({ consumer: this.name, error: (error as Error).message }, 'offsets not committed')

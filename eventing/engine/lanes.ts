@@ -45,6 +45,11 @@ export class Lanes<T> {
     return this.#watermark
   }
 
+  /** Where a reader has to begin so that it misses nothing: at the watermark or the first record that was taken. */
+  get position(): bigint | undefined {
+    return this.#watermark ?? this.#entries[this.#head]?.offset
+  }
+
   /** A record to deliver. Offsets only grow. */
   push(offset: bigint, key: string, item: T): void {
     if (this.#closed) return

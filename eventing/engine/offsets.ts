@@ -9,10 +9,7 @@ export async function findStartOffsets(
   admin: Admin,
   { groupId, topics }: Pick<ConsumerPlan, 'groupId' | 'topics'>,
 ): Promise<StartOffset[]> {
-  const found = await whileKafkaPrepares(() => admin.fetchOffsets({ groupId, topics }))
-  const missing = found.flatMap(({ topic, partitions }) =>
-    partitions.filter(({ offset }) => offset === '-1').map(({ partition }) => ({ topic, partition })),
-  )
+  const missing = (await fetchCommitted(admin, { groupId, topics })).filter(({ offset }) => offset === '-1')
   if (missing.length === 0) return []
   const ends = new Map<string, string>()
   for (const topic of new Set(missing.map(({ topic: name }) => name))) {
@@ -20,6 +17,17 @@ export async function findStartOffsets(
       ends.set(`${topic}/${partition}`, offset)
   }
   return missing.map(({ topic, partition }) => ({ topic, partition, offset: ends.get(`${topic}/${partition}`) ?? '0' }))
+}
+
+/** What the group has committed, one after the other for all partitions of its topics; offset `-1` where there is nothing yet. */
+export async function fetchCommitted(
+  admin: Admin,
+  { groupId, topics }: Pick<ConsumerPlan, 'groupId' | 'topics'>,
+): Promise<StartOffset[]> {
+  const found = await whileKafkaPrepares(() => admin.fetchOffsets({ groupId, topics }))
+  return found.flatMap(({ topic, partitions }) =>
+    partitions.map(({ partition, offset }) => ({ topic, partition, offset })),
+  )
 }
 
 /** @throws ManifestError for topics that a manifest reads and nothing creates: a source would say it is ready and get nothing, for ever. */

@@ -1,4 +1,5 @@
 /** From checked manifests to what the engine does: topics, ingress paths, consumers and schedules. References are resolved here. */
+import { createHash } from 'node:crypto'
 import { Cron } from 'croner'
 import type { TopicOptions } from '@stampede/shared/kafka/topics.ts'
 import { parseDuration } from './duration.ts'
@@ -36,6 +37,8 @@ export type ConsumerPlan = {
   replyTopic: string | undefined
   /** `source` of records that are no CloudEvents, before the topic's name. */
   wrapSource: string
+  /** Its `autoscaling.eventing.knative.dev/…` annotations, without that prefix. */
+  scaling: Record<string, string>
 }
 
 export type PingPlan = {
@@ -56,6 +59,8 @@ export type EnginePlan = {
   ingress: Map<string, string>
   consumers: ConsumerPlan[]
   pings: PingPlan[]
+  /** Group and control topic of the engines of these namespaces, of which one sends the pings. */
+  pingGroup: string | undefined
 }
 
 /** The address of a Service, or undefined for the cluster's DNS name. */
@@ -72,7 +77,14 @@ export function planEngine(raw: readonly RawManifest[], resolve: Resolve = () =>
   const of = <K extends Manifest['kind']>(kind: K) =>
     manifests.filter((manifest) => manifest.kind === kind) as Extract<Manifest, { kind: K }>[]
   const targets = createTargets(manifests, exists, resolve, problems)
-  const plan: EnginePlan = { topics: [], expectedTopics: [], ingress: new Map(), consumers: [], pings: [] }
+  const plan: EnginePlan = {
+    topics: [],
+    expectedTopics: [],
+    ingress: new Map(),
+    consumers: [],
+    pings: [],
+    pingGroup: undefined,
+  }
 
   for (const broker of of('Broker')) planBroker(plan, broker, manifests, problems)
   for (const { metadata, spec } of of('KafkaSink')) {
@@ -94,6 +106,7 @@ export function planEngine(raw: readonly RawManifest[], resolve: Resolve = () =>
   for (const ping of of('PingSource')) planPing(plan, ping, targets, problems)
 
   if (problems.length > 0) throw new ManifestError(problems)
+  planPingGroup(plan, of('PingSource'))
   const created = new Set(plan.topics.map(({ topic }) => topic))
   plan.expectedTopics = [...new Set(plan.expectedTopics)].filter((topic) => !created.has(topic))
   return plan
@@ -176,6 +189,7 @@ function planTrigger(
     delivery: planDelivery({ ...broker?.spec.delivery, ...spec.delivery }, namespace, targets, label),
     replyTopic: topic,
     wrapSource: '',
+    scaling: scalingOf(annotations),
   })
 }
 
@@ -196,8 +210,17 @@ function planSource(plan: EnginePlan, source: KafkaSourceManifest, targets: Targ
     delivery: planDelivery(spec.delivery ?? {}, namespace, targets, label),
     replyTopic: undefined,
     wrapSource: `/apis/v1/namespaces/${namespace}/kafkasources/${name}#`,
+    scaling: scalingOf(source.metadata.annotations),
   })
 }
+
+const scalingPrefix = 'autoscaling.eventing.knative.dev/'
+const scalingOf = (annotations: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(annotations)
+      .filter(([name]) => name.startsWith(scalingPrefix))
+      .map(([name, value]) => [name.slice(scalingPrefix.length), value]),
+  )
 
 function planPing(plan: EnginePlan, ping: PingSourceManifest, targets: Targets, problems: string[]): void {
   const { name, namespace } = ping.metadata
@@ -217,6 +240,16 @@ function planPing(plan: EnginePlan, ping: PingSourceManifest, targets: Targets, 
     data: data || undefined,
     sink: targets(spec.sink, namespace, `PingSource ${name}`),
   })
+}
+
+function planPingGroup(plan: EnginePlan, pings: readonly PingSourceManifest[]): void {
+  if (pings.length === 0) return
+  const namespaces = [...new Set(pings.map(({ metadata }) => metadata.namespace))].toSorted()
+  // Kafka allows names of 249 characters.
+  const joined = namespaces.join('.')
+  plan.pingGroup = `knative-pings-${joined.length <= 200 ? joined : createHash('sha256').update(joined).digest('hex')}`
+  const replicationFactor = Math.max(1, ...plan.topics.map((topic) => topic.replicationFactor ?? 1))
+  plan.topics.push({ topic: plan.pingGroup, partitions: 1, replicationFactor })
 }
 
 function checkCron(schedule: string, timezone = 'UTC'): string | undefined {

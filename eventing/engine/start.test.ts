@@ -151,6 +151,38 @@ test('stop – a delivery under way is finished and its offset committed', async
   )
 })
 
+test('stop – says at once that it is not ready, and takes events until nobody sends any', async (t) => {
+  const { namespace, subscriberUrl, arrivals, start, wait } = await setUp(t)
+  const manifests = [brokerIn(namespace), triggerIn(namespace, subscriberUrl)]
+  const first = await start(manifests, { limits: { drainDelayMs: 1_000 } })
+  const stopped = first.stop()
+  t.is((await fetch(`${first.url}/health/readiness`)).status, 503)
+  t.is((await fetch(`${first.url}/health/liveness`)).status, 200)
+  await createPublisher({ sink: first.ingressUrl })(event('late'))
+  await stopped
+  await t.throwsAsync(fetch(`${first.url}/health/liveness`))
+  await start(manifests)
+  await wait(1)
+  t.is(arrivals[0]!.headers['ce-id'], 'late')
+})
+
+test('engines – several that begin at once with a new Trigger miss nothing that any of them accepts', async (t) => {
+  const { namespace, subscriberUrl, arrivals, start, wait } = await setUp(t)
+  const manifests = [brokerIn(namespace), triggerIn(namespace, subscriberUrl)]
+  const ids = Array.from({ length: 40 }, (_, index) => `e${index}`)
+  // Each publishes from its first moment on, while the others still join and the partitions go round.
+  await Promise.all(
+    [0, 1, 2].map(async (number) => {
+      const engine = await start(manifests)
+      const publish = createPublisher({ sink: engine.ingressUrl })
+      for (const id of ids) await publish(event(`${number}-${id}`, { partitionkey: id }))
+    }),
+  )
+  const distinct = () => new Set(arrivals.map(({ headers }) => headers['ce-id']))
+  for (let count = 120; distinct().size < 120; count += 1) await wait(count)
+  t.is(distinct().size, 120)
+})
+
 test('KafkaSource – delivers what was in the topic before it, CloudEvents as they are and other records wrapped', async (t) => {
   const { namespace, topic, subscriberUrl, arrivals, start, wait } = await setUp(t)
   await produce(topic, [

@@ -4,11 +4,13 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Registry } from 'prom-client'
 import type { EventMessage } from '@stampede/shared/events/cloud-event.ts'
 import { encodeKafka } from '@stampede/shared/kafka/cloud-event.ts'
 import { createKafka, createProducer, ensureTopics } from '@stampede/shared/kafka/connect.ts'
 import { createBatchProducer } from './batch-producer.ts'
+import { waitForBrokers } from './brokers.ts'
 import { EventConsumer } from './consumer.ts'
 import { createDeliver } from './deliver.ts'
 import { createIngress, defaultIngressLimits, type IngressLimits } from './ingress.ts'
@@ -16,8 +18,8 @@ import { createLagReader, type ConsumerLag } from './lag.ts'
 import { readManifests, type RawManifest } from './load-manifests.ts'
 import { silentLog, type EngineLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
-import { findStartOffsets, requireTopics } from './offsets.ts'
-import { startPing } from './pings.ts'
+import { fetchCommitted, findStartOffsets, requireTopics } from './offsets.ts'
+import { PingLeader } from './ping-leader.ts'
 import { planEngine, type Resolve, type Target } from './plan.ts'
 import { defaultRetryPolicy } from './retry-policy.ts'
 import { createSender, type TokenProvider } from './sender.ts'
@@ -47,6 +49,10 @@ export type EngineLimits = IngressLimits & {
   commitIntervalMs: number
   /** Time for running deliveries when stopping. */
   stopGraceMs: number
+  /** How long events are still taken when stopping, until those who publish have learned of it. */
+  drainDelayMs: number
+  /** How long topics that are to be made wait for all brokers. */
+  brokersTimeoutMs: number
   /** After a crash, a group goes on after this time. */
   sessionTimeoutMs: number
 }
@@ -57,6 +63,8 @@ const defaultLimits: EngineLimits = {
   recordsHeldPerPartition: 1_000,
   commitIntervalMs: 500,
   stopGraceMs: 10_000,
+  drainDelayMs: 0,
+  brokersTimeoutMs: 30_000,
   sessionTimeoutMs: 6_000,
 }
 
@@ -88,7 +96,6 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const metrics = createMetrics(registry)
 
   const kafka = createKafka({ brokers: options.brokers, clientId: 'stampede-eventing', log })
-  await ensureTopics(kafka, plan.topics)
   const admin = kafka.admin()
   const kafkaProducer = createProducer(kafka)
   await Promise.all([admin.connect(), kafkaProducer.connect()])
@@ -104,6 +111,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   ) => createDeliver({ name, subscriber, ...rest, sender, produce, log, metrics: metrics.consumer(name) })
 
   try {
+    await waitForBrokers(admin, plan.topics, options.brokers.length, { timeoutMs: limits.brokersTimeoutMs, log })
+    await ensureTopics(kafka, plan.topics)
     await requireTopics(admin, plan.expectedTopics)
     const consumers = await Promise.all(
       plan.consumers.map(async (consumerPlan) => {
@@ -119,6 +128,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
           maximumHeld: limits.recordsHeldPerPartition,
           commitIntervalMs: limits.commitIntervalMs,
           sessionTimeoutMs: limits.sessionTimeoutMs,
+          fetchCommitted: () => fetchCommitted(admin, consumerPlan),
         })
         return { consumer, isNew: startOffsets.length > 0 }
       }),
@@ -146,24 +156,39 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     })
     const url = await listen(server, options.port ?? 0, options.host ?? '127.0.0.1')
     const pingPolicy = { ...defaultRetryPolicy, retry: 5, backoffDelayMs: 100 }
-    const pings = plan.pings.map((ping) =>
-      startPing(
-        ping,
-        newDeliver(ping.name, ping.sink, {
-          delivery: { policy: pingPolicy, deadLetter: undefined },
-          replyTopic: undefined,
-        }),
-        stopping.signal,
-      ),
+    const pings =
+      plan.pingGroup === undefined
+        ? undefined
+        : new PingLeader({
+            kafka,
+            admin,
+            group: plan.pingGroup,
+            pings: plan.pings.map((ping) => ({
+              plan: ping,
+              deliver: newDeliver(ping.name, ping.sink, {
+                delivery: { policy: pingPolicy, deadLetter: undefined },
+                replyTopic: undefined,
+              }),
+            })),
+            log,
+            sessionTimeoutMs: limits.sessionTimeoutMs,
+          })
+    pings?.start()
+    log.info(
+      { url, consumers: all.length, pings: plan.pings.length, topics: plan.topics.length },
+      'eventing engine runs',
     )
-    log.info({ url, consumers: all.length, pings: pings.length, topics: plan.topics.length }, 'eventing engine runs')
 
     const stop = async () => {
       stopping.abort()
-      for (const ping of pings) ping.stop()
+      // Groups are left at once, so that other engines go on; events are taken until nobody sends any here.
+      await Promise.all([
+        ...all.map((consumer) => consumer.stop(limits.stopGraceMs)),
+        pings?.stop(limits.stopGraceMs),
+        sleep(limits.drainDelayMs),
+      ])
       const closed = new Promise((resolve) => server.close(resolve))
       server.closeIdleConnections()
-      await Promise.all(all.map((consumer) => consumer.stop(limits.stopGraceMs)))
       await producer.flush()
       server.closeIdleConnections()
       const force = setTimeout(() => server.closeAllConnections(), 1_000)

@@ -6,6 +6,7 @@ import { Registry } from 'prom-client'
 import { eventToKafka } from '@stampede/shared/kafka/cloud-event.ts'
 import { createKafka, createProducer, ensureTopics } from '@stampede/shared/kafka/connect.ts'
 import { serviceAddresses } from '@stampede/shared/testing/services.ts'
+import { fetchCommitted } from './offsets.ts'
 import { EventConsumer, type EventConsumerOptions } from './consumer.ts'
 import type { Deliver } from './deliver.ts'
 import { silentLog } from './log.ts'
@@ -51,13 +52,15 @@ export async function setUpConsumer(
     delivery: { policy: {} as never, deadLetter: undefined },
     replyTopic: undefined,
     wrapSource: '',
+    scaling: {},
   }
-  const produce = (ids: readonly string[], partition = 0) =>
+  const produce = (ids: readonly string[], partition = 0, keyOf: (id: string) => string | null = () => null) =>
     producer.send({
       topic,
       messages: ids.map((id) => ({
         ...eventToKafka({ specversion: '1.0', id, source: '/test', type: 'a.b' }),
         partition,
+        key: keyOf(id),
       })),
     })
   const create = (deliver: Deliver, more: Partial<EventConsumerOptions> = {}) =>
@@ -72,6 +75,7 @@ export async function setUpConsumer(
       maximumHeld: 1_000,
       commitIntervalMs: 50,
       sessionTimeoutMs: 6_000,
+      fetchCommitted: () => fetchCommitted(admin, plan),
       ...more,
     })
   const start = (deliver: Deliver, more: Partial<EventConsumerOptions> = {}) => {

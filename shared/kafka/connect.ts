@@ -1,5 +1,5 @@
 /** Kafka clients with the settings that were measured to work well with a KRaft cluster, and with limits on every wait. */
-import { Kafka, logLevel, Partitioners, type Consumer, type Producer } from 'kafkajs'
+import { Kafka, logLevel, Partitioners, type Consumer, type PartitionAssigner, type Producer } from 'kafkajs'
 
 /** The part of pino's logger that is needed here. */
 export type KafkaLog = {
@@ -65,7 +65,12 @@ export type ConsumerOptions = {
   sessionTimeoutMs?: number
   /** Bytes of one partition in one fetch; default 1 MiB. */
   maximumBytesPerPartition?: number
+  /** Who gets which partition; default kafkajs' own (one after the other). */
+  partitionAssigner?: PartitionAssigner
 }
+
+/** How long a group waits for its members when it forms anew; what a member has to finish before has less time. */
+export const rebalanceTimeoutMs = 10_000
 
 /**
  * A consumer of a group. The long poll is short (250 ms) because kafkajs joins and beats only between fetches:
@@ -75,7 +80,8 @@ export function createConsumer(kafka: Kafka, options: ConsumerOptions): Consumer
   return kafka.consumer({
     groupId: options.groupId,
     sessionTimeout: options.sessionTimeoutMs ?? 6_000,
-    rebalanceTimeout: 10_000,
+    rebalanceTimeout: rebalanceTimeoutMs,
+    ...(options.partitionAssigner ? { partitionAssigners: [options.partitionAssigner] } : {}),
     heartbeatInterval: 500,
     maxWaitTimeInMs: 250,
     maxBytesPerPartition: options.maximumBytesPerPartition ?? 1_048_576,
