@@ -81,6 +81,15 @@ test('route – Istio where there is no Kourier, and the port of https', async (
   t.like(await routeOf(kubectl, request, network(['192.0.2.7:443'])), { connect: '192.0.2.7:443', by: 'ingress' })
 })
 
+test('route – the inner ingress for a Service that only the cluster sees', async (t) => {
+  const kubectl = cluster({
+    'stampede/seckill': { status: { url: 'http://seckill.stampede.svc.cluster.local' } },
+    'kourier-system/kourier': kourier,
+    'kourier-system/kourier-internal': { spec: { clusterIP: '10.0.0.8' } },
+  })
+  t.is((await routeOf(kubectl, request, network(['192.0.2.7:80', '10.0.0.8:80']))).connect, '10.0.0.8:80')
+})
+
 test('route – a forwarded port when no address answers, ended by close', async (t) => {
   const kubectl = cluster({ 'stampede/seckill': service, 'kourier-system/kourier': kourier })
   const effects = network([])

@@ -47,10 +47,17 @@ type ServiceAddress = {
 }
 
 /** Ingresses of Knative Serving, the usual one first. */
-const ingresses = [
+const publicIngresses = [
   { namespace: 'kourier-system', service: 'kourier' },
   { namespace: 'istio-system', service: 'istio-ingressgateway' },
   { namespace: 'contour-external', service: 'envoy' },
+] as const
+
+/** Services that only the cluster sees are served by others. */
+const clusterLocalIngresses = [
+  { namespace: 'kourier-system', service: 'kourier-internal' },
+  { namespace: 'istio-system', service: 'knative-local-gateway' },
+  { namespace: 'contour-internal', service: 'envoy' },
 ] as const
 
 /** @throws Error when the Service has no URL yet or no ingress is found. */
@@ -78,6 +85,7 @@ export async function routeOf(
   if (request.ingress !== undefined) return route(withPort(request.ingress, own), 'given')
   if ((await effects.resolves(host)) && (await effects.accepts(host, own))) return route(`${host}:${own}`, 'name')
 
+  const ingresses = /\.svc(\.|$)/.test(host) ? clusterLocalIngresses : publicIngresses
   const problems: string[] = []
   for (const ingress of ingresses) {
     const address = await readService(kubectl, ingress)

@@ -10,6 +10,18 @@ export const commands = {
   simulate: { summary: 'try the protocol in thousands of seeded orders of events', example: 'npm run simulate' },
   services: { summary: 'keep Redis, MariaDB and Kafka up for development', example: 'npm run services -- up' },
   build: { summary: 'bundle each function into its own folder, ready to deploy', example: 'npm run build' },
+  deploy: {
+    summary: 'put the platform on a Knative cluster, step by step or all at once',
+    example: 'scripts/deploy all',
+  },
+  rollout: {
+    summary: 'give a new image of a function a rising share of the traffic',
+    example: 'scripts/rollout <function> --to <image>',
+  },
+  'test-cluster': {
+    summary: 'deploy to a cluster and see there what only a cluster can show',
+    example: 'npm run test:cluster',
+  },
   generate: { summary: 'write the generated files again', example: 'npm run generate' },
   lint: { summary: 'type check, lint and check the format', example: 'npm run lint' },
   format: { summary: 'format the sources', example: 'npm run format' },

@@ -1,0 +1,121 @@
+/** Secrets: kept when they exist, completed when something is missing, changed only by what was given explicitly. */
+import {
+  createPassKeys,
+  createServiceSecret,
+  createSigningKey,
+  identitySecret,
+  ownAudience,
+  ownIssuer,
+  readSecret,
+  signingSecret,
+  type SecretData,
+} from '../cluster/identity.ts'
+import { stageLabel, type Stage } from './manifests.ts'
+import { DeployError, namespace, type DeployContext } from './context.ts'
+
+export type SecretPlan = {
+  name: string
+  stage: Stage
+  /** Default: the platform's. */
+  namespace?: string
+  /** Wins over what is stored. */
+  given: SecretData
+  /** Made for keys that are neither stored nor given. */
+  missing: () => SecretData
+}
+
+/** Says the names of keys, never their values; they travel by standard input. Returns the values. */
+export async function ensureSecret(context: DeployContext, plan: SecretPlan): Promise<SecretData> {
+  const { kubectl, say, dryRun } = context
+  const place = plan.namespace ?? namespace
+  const stored = (await readSecret(kubectl, place, plan.name)) ?? {}
+  const data = { ...plan.missing(), ...stored, ...plan.given }
+  const added = Object.keys(data).filter((key) => !(key in stored))
+  const changed = Object.keys(plan.given).filter((key) => key in stored && stored[key] !== plan.given[key])
+  if (added.length + changed.length === 0) {
+    say(`Secret ${plan.name}: kept`)
+    return data
+  }
+  const what = [
+    added.length > 0 ? `new ${added.join(', ')}` : '',
+    changed.length > 0 ? `changed ${changed.join(', ')}` : '',
+  ].filter((text) => text !== '')
+  if (dryRun) {
+    say(`Secret ${plan.name}: would be stored (${what.join('; ')})`)
+    return data
+  }
+  const secret = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: 'Opaque',
+    metadata: {
+      name: plan.name,
+      namespace: place,
+      labels: { 'app.kubernetes.io/part-of': 'stampede', [stageLabel]: plan.stage },
+    },
+    data: Object.fromEntries(
+      Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'utf8').toString('base64')]),
+    ),
+  }
+  // The value of a Secret that a person made with kubectl create belongs to another manager.
+  await kubectl.apply(JSON.stringify(secret), { forceConflicts: true })
+  say(`Secret ${plan.name}: ${what.join('; ')}`)
+  if (changed.length > 0) say('Pods that run keep the old values until the steps eventing and services are run again.')
+  return data
+}
+
+/** `AUTH_JWKS_URL`, `AUTH_ISSUER`, `AUTH_AUDIENCE`, `SERVICE_SECRET`, `PASS_KEYS` of the environment win over what is made here. */
+export async function ensureIdentity(context: DeployContext): Promise<void> {
+  const { environment, overlay } = context
+  const given = definedOnly({
+    'jwks-url': environment['AUTH_JWKS_URL'],
+    issuer: environment['AUTH_ISSUER'],
+    audience: environment['AUTH_AUDIENCE'],
+    'service-secret': environment['SERVICE_SECRET'],
+    'pass-keys': environment['PASS_KEYS'],
+  })
+  checkIdentity(given)
+  const stored = (await readSecret(context.kubectl, namespace, identitySecret)) ?? {}
+  let own: SecretData = {}
+  if (given['jwks-url'] === undefined && stored['jwks-url'] === undefined) {
+    if (overlay === 'production')
+      throw new DeployError(
+        'In production people sign in elsewhere. Set AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE of your identity provider in the environment and run the same command again.',
+      )
+    const signing = await createSigningKey()
+    own = { 'jwks-url': signing.jwksUrl, issuer: ownIssuer, audience: ownAudience }
+    // The private half first: a run that ends between the two makes a new pair the next time.
+    await ensureSecret(context, {
+      name: signingSecret,
+      stage: 'init',
+      given: { 'private-jwk': signing.privateJwk },
+      missing: () => ({}),
+    })
+  }
+  await ensureSecret(context, {
+    name: identitySecret,
+    stage: 'init',
+    given: { ...given, ...own },
+    missing: () => ({ 'service-secret': createServiceSecret(), 'pass-keys': createPassKeys() }),
+  })
+}
+
+function checkIdentity(given: SecretData): void {
+  const problems: string[] = []
+  if (given['service-secret'] !== undefined && given['service-secret'].length < 32)
+    problems.push('SERVICE_SECRET has fewer than 32 characters')
+  if (
+    given['pass-keys'] !== undefined &&
+    !/^[\w-]+:[A-Za-z0-9+/=]+(,[\w-]+:[A-Za-z0-9+/=]+)*$/.test(given['pass-keys'])
+  )
+    problems.push('PASS_KEYS is not of the form id:base64,id:base64')
+  if (given['jwks-url'] !== undefined && !URL.canParse(given['jwks-url'])) problems.push('AUTH_JWKS_URL is not a URL')
+  if (given['jwks-url'] !== undefined && (given['issuer'] === undefined || given['audience'] === undefined))
+    problems.push('AUTH_JWKS_URL needs AUTH_ISSUER and AUTH_AUDIENCE beside it')
+  if (problems.length > 0) throw new DeployError(`${problems.join('; ')}.`)
+}
+
+export const definedOnly = (values: Record<string, string | undefined>): SecretData =>
+  Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== ''),
+  )
