@@ -1,0 +1,140 @@
+/**
+ * Does a real API server, with its schemas and admission webhooks, take every manifest of every overlay, and refuse mistakes? All of
+ * it is a dry run: nothing is kept but two namespaces for its duration.
+ */
+import { join } from 'node:path'
+import { KubectlError, type Kubectl } from '../cluster/kubectl.ts'
+import { isKnativeService, podsOf, readManifestFile, titleOf, type Manifest } from '../generate/knative/manifest.ts'
+import { renderedPath, renderings } from '../generate/knative/render.ts'
+import { mistakes, type Mistake } from './planted/mistakes.ts'
+import { createScratch, type Scratch } from './scratch.ts'
+
+export type Check = { name: string; ok: boolean; detail?: string }
+
+const root = join(import.meta.dirname, '..', '..')
+
+/**
+ * One check for each manifest, for each pod (the server enforces pod security on pods only), and for each planted mistake.
+ * @throws KubectlError when the cluster cannot be used at all.
+ */
+export async function checkAccepted(
+  kubectl: Kubectl,
+  { log = () => undefined }: { log?: (line: string) => void } = {},
+): Promise<Check[]> {
+  const scratch = await createScratch(kubectl)
+  try {
+    const checks: Check[] = []
+    const all: Manifest[] = []
+    const pods = new Map<string, Manifest>()
+    for (const name of renderings.keys()) {
+      const manifests = await readManifestFile(join(root, renderedPath(name)))
+      log(`${name}: ${manifests.length} manifests`)
+      checks.push(...(await checkEach(kubectl, scratch, name, manifests)))
+      all.push(...manifests)
+      for (const pod of manifests.length > 0 ? podManifests(manifests) : []) pods.set(JSON.stringify(pod), pod)
+    }
+    log(`${pods.size} pods under the profile "restricted"`)
+    checks.push(...(await checkEach(kubectl, scratch, 'pods', [...pods.values()])))
+    log(`${mistakes.length} planted mistakes`)
+    for (const mistake of mistakes) checks.push(await checkRefused(kubectl, scratch, mistake, all))
+    return checks
+  } finally {
+    await scratch.remove()
+  }
+}
+
+const dryRun = async (kubectl: Kubectl, manifests: readonly Manifest[]): Promise<string | undefined> => {
+  try {
+    // The namespaces are new, so only settings of Knative could have another owner.
+    await kubectl.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }), {
+      dryRun: 'server',
+      forceConflicts: true,
+    })
+    return undefined
+  } catch (error) {
+    if (!(error instanceof KubectlError) || error.failure === 'missing' || error.failure === 'unreachable') throw error
+    return error.stderr.trim() || error.message
+  }
+}
+
+const unknownKind = /no matches for kind|doesn't have a resource type/
+const notChecked = 'not checked: this cluster does not know the kind'
+
+/** All at once; one by one only when something is wrong, to say what. */
+async function checkEach(
+  kubectl: Kubectl,
+  scratch: Scratch,
+  origin: string,
+  manifests: readonly Manifest[],
+): Promise<Check[]> {
+  const nameOf = (manifest: Manifest) => `${origin}: ${titleOf(manifest)} is accepted`
+  const moved = manifests.map((manifest) => scratch.move(manifest))
+  if ((await dryRun(kubectl, moved)) === undefined)
+    return manifests.map((manifest) => ({ name: nameOf(manifest), ok: true }))
+  const checks: Check[] = []
+  for (const [index, manifest] of manifests.entries()) {
+    const problem = await dryRun(kubectl, [moved[index]!])
+    if (problem === undefined) checks.push({ name: nameOf(manifest), ok: true })
+    else if (unknownKind.test(problem)) checks.push({ name: nameOf(manifest), ok: true, detail: notChecked })
+    else checks.push({ name: nameOf(manifest), ok: false, detail: problem })
+  }
+  return checks
+}
+
+/** The server must say no, and name what is wrong: another reason would be another mistake. */
+async function checkRefused(
+  kubectl: Kubectl,
+  scratch: Scratch,
+  mistake: Mistake,
+  manifests: readonly Manifest[],
+): Promise<Check> {
+  const name = `planted: ${mistake.kind} with ${mistake.what} is refused`
+  const planted = plant(mistake, manifests)
+  if (planted === undefined) return { name, ok: false, detail: 'no overlay has a manifest of this kind' }
+  const problem = await dryRun(kubectl, [scratch.move(planted)])
+  if (problem === undefined) return { name, ok: false, detail: 'the server takes it' }
+  if (unknownKind.test(problem)) return { name, ok: true, detail: notChecked }
+  if (!mistake.refusal.test(problem)) return { name, ok: false, detail: `refused for another reason: ${problem}` }
+  return { name, ok: true, detail: problem.split('\n', 1)[0]!.slice(0, 300) }
+}
+
+/** `serving.knative.dev/Service`, `core/Service`. */
+export const kindOf = ({ apiVersion, kind }: Manifest): string =>
+  `${apiVersion.includes('/') ? apiVersion.split('/', 1)[0] : 'core'}/${kind}`
+
+/** The mistake, made in a manifest of the overlays. */
+export function plant({ kind, name, make }: Mistake, manifests: readonly Manifest[]): Manifest | undefined {
+  const found = manifests.find(
+    (manifest) => kindOf(manifest) === kind && (name === undefined || manifest.metadata.name === name),
+  )
+  if (found === undefined) return undefined
+  const copy = structuredClone(found)
+  make(copy)
+  return copy
+}
+
+/**
+ * The pods that would be made, as far as pod security looks at them. Probes and references are left out: Serving fills in the first,
+ * and the second need not be there in a dry run.
+ */
+function podManifests(manifests: readonly Manifest[]): Manifest[] {
+  return podsOf(manifests).map(({ manifest, pod }) => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: `${isKnativeService(manifest) ? 'function-' : ''}${manifest.metadata.name}`,
+      namespace: manifest.metadata.namespace!,
+    },
+    spec: {
+      ...pod.spec,
+      serviceAccountName: 'default',
+      containers: pod.spec.containers.map(
+        ({ livenessProbe: _l, readinessProbe: _r, ...container }: Record<string, unknown>) => ({
+          ...container,
+          startupProbe: undefined,
+          volumeMounts: undefined,
+        }),
+      ),
+    },
+  }))
+}
