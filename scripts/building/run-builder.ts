@@ -26,8 +26,8 @@ export async function runBuilder(
   const child = spawn(program, args, {
     env: options.environment,
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: timeoutMs,
   })
+  const timer = setTimeout(() => child.kill(), timeoutMs)
   const end = Promise.withResolvers<string>()
   child.once('error', (error: NodeJS.ErrnoException) => {
     end.reject(error.code === 'ENOENT' ? new MissingProgramError(program) : error)
@@ -46,5 +46,5 @@ export async function runBuilder(
     if (code === 0) end.resolve(output)
     else end.reject(new Error(`${program} ${args[0] ?? ''} failed (${signal ?? code}):\n${tail.join('\n')}`))
   })
-  return end.promise
+  return end.promise.finally(() => clearTimeout(timer))
 }
