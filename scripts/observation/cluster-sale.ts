@@ -1,4 +1,5 @@
 /** A sale on a cluster: prepared by staff along the routes, and its stored orders read afterwards. */
+import { randomBytes } from 'node:crypto'
 import { createServiceTokens } from '@stampede/shared/identity/service-token.ts'
 import { connectDatabase } from '@stampede/shared/database/connect.ts'
 import type { JWK } from 'jose'
@@ -10,6 +11,7 @@ import { readLedger } from '../sale/audit.ts'
 import { createTokenMint, localTenant, type TokenTerms } from '../sale/identity.ts'
 import type { FunctionName } from '../sale/platform.ts'
 import { Staff } from '../sale/staff.ts'
+import type { LoadOrders } from './load-orders.ts'
 import { readLedgerByRoute, type LedgerReader } from './route-ledger.ts'
 import type { StockSample } from './samples.ts'
 
@@ -77,8 +79,12 @@ export async function readSaleKeys({ kubectl, namespace }: ClusterAccess): Promi
 /** From zero a function takes seconds to answer. */
 const requestTimeoutMs = 60_000
 const warmWithinMs = 180_000
+/** A buyer does not wait longer. */
+const answerTimeoutMs = 30_000
 
 export type PreparedSale = {
+  /** Of seckill. */
+  route: Route
   activityId: string
   stock: number
   startsAtMs: number
@@ -121,6 +127,7 @@ export async function prepareClusterSale(
   })
   const seckill = found.get('seckill')!
   return {
+    route: seckill,
     activityId,
     stock: terms.stock,
     startsAtMs,
@@ -132,6 +139,27 @@ export async function prepareClusterSale(
       const { left, sold, confirmed, outbox } = JSON.parse(answer.text) as StockSample
       return { left, sold, confirmed, outbox }
     },
+  }
+}
+
+/** What the load generator needs for a sale. Every call makes buyers that no other run has. */
+export function loadOrders(
+  keys: SaleKeys,
+  { route, activityId }: Pick<PreparedSale, 'route' | 'activityId'>,
+  load: Pick<LoadOrders, 'plan' | 'connections' | 'slow'>,
+): LoadOrders {
+  return {
+    url: route.url,
+    host: route.host,
+    connect: route.connect,
+    activityId,
+    tenantId: localTenant,
+    signingKey: keys.signingKey,
+    tokenTerms: keys.tokenTerms,
+    ...(keys.passKeys === undefined ? {} : { passKeys: keys.passKeys }),
+    buyerPrefix: `observe-${randomBytes(4).toString('hex')}`,
+    timeoutMs: answerTimeoutMs,
+    ...load,
   }
 }
 

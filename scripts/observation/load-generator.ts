@@ -3,6 +3,7 @@
  * were answered: a slow answer does not lower the load that it is measured under.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Pool } from 'undici'
 import { createPasses, parsePassKeys } from '@stampede/shared/identity/pass.ts'
@@ -48,10 +49,15 @@ export async function generateLoad(
     inFlight++
     tally.countSent()
     try {
+      const isSlow = orders.slow !== undefined && buyers % orders.slow.every === 0
       const { headers, body } = pressRequest(await credentialsOf(userId, buyers))
       const pressedAtMs = Date.now()
-      const result = await press(pool, activityId, { headers: { ...headers, host: orders.host }, body })
-      tally.record(phase, userId, result, pressedAtMs)
+      const result = await press(pool, activityId, {
+        headers: { ...headers, host: orders.host, 'content-length': String(body.length) },
+        body: isSlow ? slowly(body, orders.slow!.forMs) : body,
+      })
+      // What was slow on purpose says nothing about the function.
+      tally.record(isSlow ? `${phase} (slow)` : phase, userId, result, pressedAtMs)
     } finally {
       inFlight--
     }
@@ -105,6 +111,19 @@ export async function generateLoad(
   const plannedMs = planSeconds(plan) * 1_000
   const lengths = stop.aborted && performance.now() - begunMs < plannedMs ? [] : plan
   return tally.result(new Map(lengths.map(({ name, seconds: length }) => [name, length])))
+}
+
+/** Half of the body now, the rest at the end: the request is at the pod and cannot be answered yet. */
+function slowly(body: string, forMs: number): Readable {
+  const half = Math.floor(body.length / 2)
+  return Readable.from(
+    (async function* () {
+      yield body.slice(0, half)
+      await sleep(forMs)
+      yield body.slice(half)
+    })(),
+    { objectMode: false },
+  )
 }
 
 function originOf({ url, connect }: LoadOrders): string {

@@ -23,6 +23,8 @@ export type LoadOrders = {
   connections: number
   /** For one request. */
   timeoutMs: number
+  /** Every so many presses one takes `forMs` from its first byte to its last: in work on a pod for that long. */
+  slow?: { every: number; forMs: number }
 }
 
 export type PhaseFigures = {

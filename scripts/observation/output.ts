@@ -10,6 +10,14 @@ import type { Summary } from './summary.ts'
 export const fileStem = (atMs: number, profile: string): string =>
   `${new Date(atMs).toISOString().slice(0, 19).replaceAll(':', '-')}Z-${profile}`
 
+/** The table alone, for a run that did not come to its end. Returns its path. */
+export async function writeTable(folder: string, samples: readonly Sample[], profile: string): Promise<string> {
+  const file = join(folder, `${fileStem(samples[0]?.atMs ?? 0, profile)}.csv`)
+  await mkdir(folder, { recursive: true })
+  await writeFile(file, toCsv(samples))
+  return file
+}
+
 /** Returns the paths of both files. */
 export async function writeObservation(
   folder: string,
@@ -17,9 +25,8 @@ export async function writeObservation(
   summary: Summary,
   facts: Record<string, string>,
 ): Promise<{ csv: string; html: string }> {
-  const stem = join(folder, fileStem(samples[0]?.atMs ?? 0, summary.profile))
-  await mkdir(folder, { recursive: true })
-  const page = renderPage(samples, summary, { title: `Observation: ${summary.profile}`, facts })
-  await Promise.all([writeFile(`${stem}.csv`, toCsv(samples)), writeFile(`${stem}.html`, page)])
-  return { csv: `${stem}.csv`, html: `${stem}.html` }
+  const csv = await writeTable(folder, samples, summary.profile)
+  const html = csv.replace(/csv$/, 'html')
+  await writeFile(html, renderPage(samples, summary, { title: `Observation: ${summary.profile}`, facts }))
+  return { csv, html }
 }

@@ -1,6 +1,7 @@
 /**
  * One press of "buy" over real HTTP, and what came of it.
  */
+import type { Readable } from 'node:stream'
 import type { Pool } from 'undici'
 import type { RubbishKind } from './crowd-plan.ts'
 
@@ -74,7 +75,7 @@ export function pressRequest(
 export async function press(
   pool: Pool,
   activityId: string,
-  request: { headers: Record<string, string>; body: string },
+  request: { headers: Record<string, string>; body: string | Readable },
 ): Promise<PressResult> {
   const begun = performance.now()
   try {

@@ -18,6 +18,10 @@ export const commands = {
     summary: 'give a new image of a function a rising share of the traffic',
     example: 'scripts/rollout <function> --to <image>',
   },
+  observe: {
+    summary: 'drive load through the route of a cluster and plot what the cluster does',
+    example: 'npm run observe -- --profile sale',
+  },
   'test-cluster': {
     summary: 'deploy to a cluster and see there what only a cluster can show',
     example: 'npm run test:cluster',

@@ -1,0 +1,171 @@
+/**
+ * How long the first answer takes from zero pods, along the route: each function and a hello function of the same runtime image, in
+ * turns, so that both meet the same machine.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Kubectl } from '../cluster/kubectl.ts'
+import type { RouteAnswer } from '../cluster/send.ts'
+import type { Say } from '../lib/terminal.ts'
+import { percentile } from '../sale/percentiles.ts'
+import { createService, quickScale, readTemplate, type ServiceCopy } from './copy-service.ts'
+import { getJson, type KubeReader } from './kube-read.ts'
+import { countPods, type PodObject } from './pods.ts'
+import { podTotal } from './samples.ts'
+
+export const helloName = 'hello'
+
+export type ColdStart = {
+  name: string
+  /** Milliseconds to the whole answer, one for each round. */
+  roundsMs: number[]
+  medianMs: number
+  /** To the median of hello; null without one. */
+  ratioToHello: number | null
+}
+
+export type ColdStartTarget = {
+  name: string
+  /** One request along the route. */
+  send(): Promise<Pick<RouteAnswer, 'status' | 'durationMs'>>
+  /** All pods, those that end too. */
+  countPods(): Promise<number>
+}
+
+export type ColdStartOptions = { rounds: number; zeroWithinMs: number }
+
+const lookEveryMs = 500
+/** After the last pod is gone: the machine comes to rest. */
+const restMs = 2_000
+
+/** @throws Error when a target does not come to zero or does not answer 200 */
+export async function measureColdStarts(
+  targets: readonly ColdStartTarget[],
+  { rounds, zeroWithinMs }: ColdStartOptions,
+  {
+    say,
+    sleep: rest = sleep,
+    nowMs = () => performance.now(),
+  }: { say: Say; sleep?: (ms: number) => Promise<unknown>; nowMs?: () => number },
+): Promise<ColdStart[]> {
+  const measured = new Map(targets.map(({ name }) => [name, [] as number[]]))
+  for (let round = 0; round < rounds; round++) {
+    // Nobody is always the first, or always behind the same one.
+    const order = targets.map((_, index) => targets[(index + round) % targets.length]!)
+    for (const target of order) {
+      const deadlineMs = nowMs() + zeroWithinMs
+      while ((await target.countPods()) > 0) {
+        if (nowMs() > deadlineMs) throw new Error(`${target.name} still has pods after ${zeroWithinMs / 1_000} s`)
+        await rest(lookEveryMs)
+      }
+      await rest(restMs)
+      const { status, durationMs } = await target.send()
+      if (status !== 200) throw new Error(`${target.name} answered ${status} from zero`)
+      say(`Round ${round + 1}: ${target.name} answered after ${Math.round(durationMs)} ms`)
+      measured.get(target.name)!.push(Math.round(durationMs))
+    }
+  }
+  return compareColdStarts(measured)
+}
+
+export function compareColdStarts(measured: ReadonlyMap<string, readonly number[]>): ColdStart[] {
+  const hello = measured.get(helloName)
+  const helloMs = hello === undefined ? undefined : median(hello)
+  return [...measured].map(([name, roundsMs]) => {
+    const medianMs = median(roundsMs)
+    return {
+      name,
+      roundsMs: [...roundsMs],
+      medianMs,
+      ratioToHello: helloMs === undefined || helloMs === 0 ? null : Math.round((medianMs / helloMs) * 1_000) / 1_000,
+    }
+  })
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((one, other) => one - other)
+  return sorted.length % 2 === 1
+    ? percentile(sorted, 0.5)
+    : ((sorted[sorted.length / 2 - 1] ?? 0) + (sorted[sorted.length / 2] ?? 0)) / 2
+}
+
+export type ColdStartCluster = {
+  kubectl: Kubectl
+  api: KubeReader
+  namespace: string
+  /** Sends a GET along the route of a Service. */
+  get(service: string): Promise<RouteAnswer>
+  /** Called with what has to be taken away at the end, whatever happens. */
+  defer(undo: () => Promise<void>): void
+  say: Say
+}
+
+const copyName = (name: string) => `cold-${name}`
+
+/**
+ * Measures copies of the functions, so that those that never go to zero can be measured and nothing that is used is stopped.
+ * `helloImage`: of the same runtime; it gets the resources and settings of the first function.
+ */
+export async function runColdStarts(
+  cluster: ColdStartCluster,
+  options: ColdStartOptions & { functions: readonly string[]; helloImage: string | undefined },
+): Promise<ColdStart[]> {
+  const { kubectl, namespace, say, defer } = cluster
+  const annotations = {
+    ...quickScale,
+    'autoscaling.knative.dev/min-scale': '0',
+    'autoscaling.knative.dev/initial-scale': '1',
+    'autoscaling.knative.dev/activation-scale': '1',
+  }
+  const targets: ColdStartTarget[] = []
+  const add = async (name: string, create: () => Promise<ServiceCopy>) => {
+    say(`Making ${copyName(name)} …`)
+    const copy = await create()
+    defer(() => copy.remove())
+    targets.push({ name, send: () => cluster.get(copy.name), countPods: () => countOf(cluster, copy.name) })
+  }
+  for (const service of options.functions) {
+    const { template, clusterLocal } = await readTemplate(kubectl, namespace, service)
+    await add(service, () =>
+      createService(kubectl, { namespace, name: copyName(service), template, annotations, clusterLocal }),
+    )
+  }
+  const [first] = options.functions
+  if (options.helloImage !== undefined && first !== undefined) {
+    const { template } = await readTemplate(kubectl, namespace, first)
+    await add(helloName, () =>
+      createService(kubectl, {
+        namespace,
+        name: copyName(helloName),
+        template: { ...template, spec: helloSpec(template.spec, options.helloImage!) },
+        annotations,
+      }),
+    )
+  }
+  return measureColdStarts(targets, options, { say })
+}
+
+type Container = Record<string, unknown>
+
+/** The same pod with another image: what differs in the measure is the function alone. */
+function helloSpec(spec: Record<string, unknown>, image: string): Record<string, unknown> {
+  const [container = {}] = (spec['containers'] ?? []) as Container[]
+  const { env: _env, envFrom: _envFrom, volumeMounts: _mounts, command: _command, args: _args, ...rest } = container
+  const { volumes: _volumes, ...around } = spec
+  return { ...around, containers: [{ ...rest, image }] }
+}
+
+async function countOf({ api, namespace }: ColdStartCluster, service: string): Promise<number> {
+  const selector = encodeURIComponent(`serving.knative.dev/service=${service}`)
+  const { items } = await getJson<{ items: PodObject[] }>(
+    api,
+    `/api/v1/namespaces/${namespace}/pods?labelSelector=${selector}`,
+  )
+  return podTotal(countPods(items))
+}
+
+export function coldStartLines(results: readonly ColdStart[]): string[] {
+  return results.map(
+    ({ name, medianMs, ratioToHello, roundsMs }) =>
+      `  ${name.padEnd(18)}${String(medianMs).padStart(6)} ms${ratioToHello === null ? '' : `   ${ratioToHello.toFixed(2)} × hello`}   (${roundsMs.join(', ')})`,
+  )
+}
