@@ -48,7 +48,9 @@ export class KubectlError extends Error {
   readonly exitCode: number | undefined
   constructor(args: readonly string[], result: ProgramResult, timeoutMs: number) {
     const failure = failureOf(result)
-    super(`${explain(failure, timeoutMs)}${shorten(result.stderr)} (kubectl ${shownArguments(args)})`)
+    super(
+      `${explain(failure, timeoutMs)}${failure === 'missing' ? '' : shorten(result.stderr)} (kubectl ${shownArguments(args)})`,
+    )
     this.failure = failure
     this.stderr = result.stderr
     this.exitCode = result.exitCode

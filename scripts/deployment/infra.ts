@@ -3,6 +3,7 @@
  * find them in three Secrets.
  */
 import { randomBytes } from 'node:crypto'
+import { readSecret } from '../cluster/identity.ts'
 import { applyStage } from './apply.ts'
 import { DeployError, namespace, type DeployContext } from './context.ts'
 import { renderFolder, type Manifest } from './manifests.ts'
@@ -31,9 +32,16 @@ export async function infra(context: DeployContext, options: InfraOptions): Prom
     kafka: options.kafkaBrokers ?? environment['KAFKA_BROKERS'],
     database: options.databaseUrl ?? environment['DATABASE_URL'],
   })
-  const kind = options.infra ?? (Object.keys(given).length > 0 ? 'external' : 'statefulsets')
+  const isExternal = Object.keys(given).length > 0 || (await externalIsStored(context))
+  const kind = options.infra ?? (isExternal ? 'external' : 'statefulsets')
   if (kind === 'external') await external(context, given)
   else await statefulSets(context, given)
+}
+
+/** Addresses are stored, and not those of our own servers: they must not be replaced because nobody repeated them. */
+async function externalIsStored({ kubectl }: DeployContext): Promise<boolean> {
+  if ((await readSecret(kubectl, namespace, 'stampede-redis')) === undefined) return false
+  return (await readSecret(kubectl, infraNamespace, 'redis')) === undefined
 }
 
 async function external(context: DeployContext, given: Partial<Addresses>): Promise<void> {

@@ -66,6 +66,12 @@ test('arguments – words are collected where they are allowed', (t) => {
   })
 })
 
+test('arguments – a command that npm does not start needs no dashes', (t) => {
+  const own = { ...description, command: 'scripts/try once' }
+  t.true(helpOf(own).includes('scripts/try once [options]'))
+  t.throws(() => readArguments(own, ['--nothing']), { message: /See: scripts\/try once --help/ })
+})
+
 test('arguments – the help lists every option with its default', (t) => {
   const help = helpOf(description)
   for (const part of [

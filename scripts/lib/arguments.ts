@@ -154,8 +154,7 @@ export function helpOf(description: CommandDescription<OptionTable>): string {
   })
   entries.push({ left: '--help', right: 'this text' })
   const width = Math.max(...entries.map(({ left }) => left.length))
-  // npm keeps options for itself that come before `--`.
-  const usage = `${command}${positionals ? ` -- ${positionals} [options]` : ' -- [options]'}`
+  const usage = `${command}${dashesOf(description)}${positionals ? ` ${positionals}` : ''} [options]`
   const lines = [
     summary,
     '',
@@ -174,7 +173,10 @@ function placeholderOf(option: IntegerOption | TextOption | ListOption): string 
 
 const commandOf = (description: { command: string }) => description.command.replace(/ --$/, '')
 
-const hint = (description: { command: string }) => ` See: ${commandOf(description)} -- --help`
+/** npm keeps options for itself that come before `--`; other commands need none. */
+const dashesOf = ({ command }: { command: string }) => (command.startsWith('npm ') ? ' --' : '')
+
+const hint = (description: { command: string }) => ` See: ${commandOf(description)}${dashesOf(description)} --help`
 
 function nearest(flag: string, known: readonly string[]): string {
   const close = known
