@@ -22,6 +22,7 @@ export const inventoryConfig = z.object({
   DATABASE_URL: z.string(),
   REDIS_URL: z.string(),
   K_SINK: z.string(),
+  K_SINK_TOKEN_FILE: z.string().optional(),
   SERVICE_SECRET: z.string(),
   ORDER_URL: z.string(),
   /** Sales that begin within this time are loaded into Redis. */

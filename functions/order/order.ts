@@ -17,6 +17,7 @@ const count = (fallback: number, maximum: number) => z.coerce.number().int().min
 export const orderConfig = z.object({
   DATABASE_URL: z.string(),
   K_SINK: z.string(),
+  K_SINK_TOKEN_FILE: z.string().optional(),
   SERVICE_SECRET: z.string(),
   /** Purchases in one transaction. */
   ORDER_GROUP: count(500, 1_000),

@@ -36,6 +36,7 @@ export const reconciliationConfig = z.object({
   DATABASE_URL: z.string(),
   REDIS_URL: z.string(),
   K_SINK: z.string(),
+  K_SINK_TOKEN_FILE: z.string().optional(),
   SERVICE_SECRET: z.string(),
   ORDER_URL: z.string(),
   INVENTORY_URL: z.string(),

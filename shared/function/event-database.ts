@@ -9,10 +9,17 @@ import { prepareSchema } from '../database/schema.ts'
 import { createInbox } from '../events/inbox.ts'
 import { createOutbox, startOutboxRelay, type Outbox } from '../events/outbox.ts'
 import { createPublisher } from '../events/publish.ts'
+import { tokenFromFile } from '../events/sink-token.ts'
 import { createServiceTokens, platformTenant } from '../identity/service-token.ts'
 import type { HostServices, ReceivedEvent } from './declaration.ts'
 
-export type EventDatabaseConfig = { DATABASE_URL: string; K_SINK: string; SERVICE_SECRET: string }
+export type EventDatabaseConfig = {
+  DATABASE_URL: string
+  K_SINK: string
+  /** Where the broker asks for OIDC: the token for it. Otherwise the function shows its service token. */
+  K_SINK_TOKEN_FILE?: string | undefined
+  SERVICE_SECRET: string
+}
 
 /** What one change has: its transaction, where its events go, and for whom and by whom it is made. */
 export type ChangeContext = { tx: PoolConnection; outbox: Outbox; now: () => number; tenantId: string; actor: string }
@@ -57,7 +64,10 @@ export function connectEventDatabase(
   const relay = startOutboxRelay({
     database,
     table: outboxTable,
-    publish: createPublisher({ sink: config.K_SINK, token: () => tokens(platformTenant) }),
+    publish: createPublisher({
+      sink: config.K_SINK,
+      token: config.K_SINK_TOKEN_FILE ? tokenFromFile(config.K_SINK_TOKEN_FILE) : () => tokens(platformTenant),
+    }),
     log: host.log,
     metrics: host.metrics,
     draining: host.draining,
