@@ -3,7 +3,16 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import test from 'ava'
 import { parse } from 'yaml'
+import { z } from 'zod'
+import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
 import { functions } from './index.ts'
+
+type PackageFile = {
+  scripts?: Record<string, string>
+  engines?: Record<string, string>
+  dependencies?: Record<string, string>
+  devDependencies?: Record<string, string>
+}
 
 const root = import.meta.dirname
 const folders = readdirSync(root).filter((name) => statSync(join(root, name)).isDirectory())
@@ -55,24 +64,132 @@ for (const folder of folders) {
   })
 }
 
-test('func.yaml – subscriptions, where they are given, are those of the declaration', (t) => {
-  for (const definition of functions) {
-    const manifest = parse(readFileSync(join(root, definition.name, 'func.yaml'), 'utf8')) as {
-      deploy?: { subscriptions?: { filters: { type: string } }[] }
+type Manifest = {
+  build: { buildEnvs: { name: string; value: string }[] }
+  run: { envs: { name: string; value: string }[] }
+  deploy: {
+    healthEndpoints: Record<string, string>
+    subscriptions: { source: string; filters: { type: string } }[]
+    options: {
+      scale: { min: number; max: number }
+      resources: { requests: Record<string, string>; limits: Record<string, string | number> }
     }
-    const given = manifest.deploy?.subscriptions?.map((subscription) => subscription.filters.type)
-    if (!given) continue
-    const declared = (definition.events ?? [])
+  }
+}
+
+const readManifest = (folder: string) => parse(readFileSync(join(folder, 'func.yaml'), 'utf8')) as Manifest
+const collectionFolder = join(root, '..')
+const manifests: [string, readonly AnyFunction[], Manifest][] = [
+  ...functions.map((definition): [string, readonly AnyFunction[], Manifest] => [
+    definition.name,
+    [definition],
+    readManifest(join(root, definition.name)),
+  ]),
+  ['stampede', functions, readManifest(collectionFolder)],
+]
+
+const funcSchema = z.fromJSONSchema(
+  JSON.parse(
+    readFileSync(join(root, '..', 'knative', 'schema', 'func_yaml-schema.json'), 'utf8'),
+  ) as z.core.JSONSchema.JSONSchema,
+)
+
+for (const [name, definitions, manifest] of manifests) {
+  test(`func.yaml of ${name} – is what func's own schema allows`, (t) => {
+    const checked = funcSchema.safeParse(manifest)
+    t.true(checked.success, checked.error && z.prettifyError(checked.error))
+  })
+
+  test(`func.yaml of ${name} – subscribes to what is declared, once`, (t) => {
+    const given = manifest.deploy.subscriptions.map(({ source, filters }) => `${source} ${filters.type}`)
+    const declared = definitions
+      .flatMap(({ events }) => events ?? [])
       .filter(({ options }) => !options.kafkaTopic)
-      .map(({ event }) => event.type)
-    t.deepEqual(given.sort(), declared.sort(), definition.name)
+      .map(({ event }) => `default ${event.type}`)
+    t.deepEqual(given.toSorted(), [...new Set(declared)].toSorted())
+  })
+
+  test(`func.yaml of ${name} – sets every variable without which it does not start, from Secrets and the ConfigMap alone`, (t) => {
+    const given = new Map(manifest.run.envs.map((entry) => [entry.name, entry.value]))
+    t.is(given.size, manifest.run.envs.length)
+    const needed = definitions.flatMap(({ config }) =>
+      (config.safeParse({}).error?.issues ?? []).map(({ path }) => String(path[0])),
+    )
+    t.true(needed.length > 2)
+    const always = [
+      'AUTH_JWKS_URL',
+      'AUTH_ISSUER',
+      'AUTH_AUDIENCE',
+      'SERVICE_SECRET',
+      'EVENT_AUTHENTICATION',
+      'LOG_LEVEL',
+      'OTEL_EXPORTER_OTLP_ENDPOINT',
+    ]
+    t.deepEqual(
+      [...needed, ...always].filter((variable) => !given.has(variable)),
+      [],
+    )
+    for (const [variable, value] of given) {
+      t.regex(value, /^\{\{ (secret:stampede-[a-z]+|configMap:stampede):[a-z-]+ \}\}$/, variable)
+    }
+  })
+
+  test(`func.yaml of ${name} – has probes, limits, Node's version and a scale`, (t) => {
+    const { healthEndpoints, options } = manifest.deploy
+    t.deepEqual(healthEndpoints, { liveness: '/health/liveness', readiness: '/health/readiness' })
+    t.truthy(options.resources.requests['cpu'] && options.resources.requests['memory'])
+    t.truthy(options.resources.limits['cpu'] && options.resources.limits['memory'])
+    t.is(typeof options.resources.limits['concurrency'], 'number')
+    t.true(manifest.build.buildEnvs.some((entry) => entry.name === 'BP_NODE_VERSION' && entry.value === '24.*'))
+    // The sale waits for nobody; everything else costs nothing while nobody wants it.
+    t.is(
+      options.scale.min > 0,
+      definitions.some((definition) => definition.name === 'seckill'),
+    )
+    t.true(options.scale.max >= options.scale.min)
+  })
+}
+
+test("func.yaml – func's schema refuses what func would refuse", (t) => {
+  const planted: [string, (manifest: Record<string, unknown> & Manifest) => void][] = [
+    ['an unknown field', (manifest) => void (manifest['scale'] = {})],
+    ['a name that is no name', (manifest) => void (manifest['name'] = 'Order_1')],
+    ['no date', (manifest) => void delete manifest['created']],
+    ['an unknown metric', (manifest) => void Object.assign(manifest.deploy.options.scale, { metric: 'cpu' })],
+    ['a window', (manifest) => void Object.assign(manifest.deploy.options.scale, { window: '60s' })],
+    ['memory in words', (manifest) => void (manifest.deploy.options.resources.limits['memory'] = 'plenty')],
+    ['a subscription to nothing', (manifest) => void manifest.deploy.subscriptions.push({} as never)],
+    ['a variable with a blank', (manifest) => void (manifest.run.envs[0]!.name = 'LOG LEVEL')],
+  ]
+  for (const [what, plant] of planted) {
+    const manifest = readManifest(join(root, 'order')) as Record<string, unknown> & Manifest
+    t.true(funcSchema.safeParse(manifest).success)
+    plant(manifest)
+    t.false(funcSchema.safeParse(manifest).success, what)
   }
 })
 
 test('func.yaml of the collection – names the collection', (t) => {
-  t.like(parse(readFileSync(join(root, '..', 'func.yaml'), 'utf8')), {
+  t.like(parse(readFileSync(join(collectionFolder, 'func.yaml'), 'utf8')), {
     specVersion: '0.36.0',
     name: 'stampede',
     runtime: 'node',
   })
 })
+
+for (const folder of folders) {
+  test(`${folder} – runs its bundle, and leaves sources out of images but not the bundle`, (t) => {
+    const packageFile = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8')) as PackageFile
+    const rootFile = JSON.parse(readFileSync(join(collectionFolder, 'package.json'), 'utf8')) as PackageFile
+    t.deepEqual(packageFile.scripts, { start: 'node dist/main.js', compile: 'node dist/compile.js' })
+    t.deepEqual(packageFile.engines, { node: '^24' })
+    // It is inside the bundle: pinned here, and nothing is installed where the function runs.
+    t.deepEqual(packageFile.devDependencies, { 'faas-js-runtime': rootFile.dependencies!['faas-js-runtime']! })
+    t.is(packageFile.dependencies, undefined)
+    const left = readFileSync(join(root, folder, '.funcignore'), 'utf8')
+    t.regex(left, /^\*\.ts$/m)
+    // "func deploy --remote" also leaves out what this file names.
+    const ignored = readFileSync(join(root, folder, '.gitignore'), 'utf8')
+    for (const text of [left, ignored]) t.notRegex(text, /^[^#]*(dist|\.js|json|yaml)/m)
+  })
+}

@@ -108,8 +108,8 @@ test('images – a command without a command line, one that fails and one that p
 test('images – a tool that is not there names the next step', async (t) => {
   const { build } = await workshop(t)
   const environment = { PATH: '/nonexistent' }
-  const error = await t.throwsAsync(build({ tool: 'buildah', environment }), { instanceOf: ImageError })
-  t.regex(error!.message, /buildah is not installed[\s\S]*func, docker, podman[\s\S]*IMAGE_COMMAND/)
+  const { message } = await t.throwsAsync(build({ tool: 'buildah', environment }), { instanceOf: ImageError })
+  t.regex(message, /buildah is not installed[\s\S]*func, docker, podman[\s\S]*IMAGE_COMMAND/)
 })
 
 test('images – a folder that is not built names the next step', async (t) => {
