@@ -12,8 +12,8 @@ import { checkAttributes, isJsonMediaType } from '../events/cloud-event.ts'
 import type { EventMessage } from '../events/cloud-event.ts'
 import { fromHttp } from '../events/http-binding.ts'
 import { SpanKind, withSpan } from '../telemetry/tracing.ts'
-import { authenticate, authorise } from './authorise.ts'
 import type { ReceivedEvent } from './declaration.ts'
+import { createEventAuthentication } from './event-authentication.ts'
 import { answerError } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 import type { Host, Mounted } from './host.ts'
@@ -27,10 +27,10 @@ export type EventReceiver = (exchange: Exchange, functionName: string | undefine
 
 export function createEventReceiver(host: Host): EventReceiver {
   const running = new Set<string>()
+  const mayDeliver = createEventAuthentication(host)
   return async (exchange, functionName) => {
     try {
-      if (host.config.EVENT_AUTHENTICATION === 'token')
-        authorise('service', await authenticate(exchange.headers, host.verifier))
+      await mayDeliver(exchange.headers, functionName)
       const message = await readEvent(host, exchange)
       const mounted = host.mounted.filter(
         ({ definition }) => functionName === undefined || definition.name === functionName,

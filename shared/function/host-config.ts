@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { JSONWebKeySet } from 'jose'
 import type { AnyFunction } from './declaration.ts'
+import { eventOidcConfig, eventOidcSettings } from './event-oidc.ts'
 
 const milliseconds = (fallback: number, maximum: number) =>
   z.coerce.number().int().min(0).max(maximum).default(fallback)
@@ -27,8 +28,10 @@ export const hostConfig = z.object({
   AUTH_ISSUER: z.string().optional(),
   AUTH_AUDIENCE: z.string().optional(),
   SERVICE_SECRET: z.string().min(32, 'has fewer than 32 characters').optional(),
-  /** `none` only where a network policy lets nobody but the broker in. */
-  EVENT_AUTHENTICATION: z.enum(['token', 'none']).default('token'),
+  /** `token`: service tokens, as the local engine sends them; `oidc`: tokens of an official Knative broker; `none` only where a network
+   *  policy lets nobody but the broker in. */
+  EVENT_AUTHENTICATION: z.enum(['token', 'oidc', 'none']).default('token'),
+  ...eventOidcConfig.shape,
   /** Origins that browsers may call from, separated by commas; none by default. */
   CORS_ORIGINS: z
     .string()
@@ -62,6 +65,10 @@ export function hostConfigProblems(config: HostConfig, definitions: readonly Any
     if (!config.AUTH_AUDIENCE) problems.push('AUTH_AUDIENCE is not set (routes need signed-in people)')
   }
   const takesEvents = definitions.some(({ events, schedules }) => (events?.length ?? 0) + (schedules?.length ?? 0) > 0)
+  if (takesEvents && config.EVENT_AUTHENTICATION === 'oidc') {
+    const found = eventOidcSettings(config)
+    if ('problems' in found) problems.push(...found.problems)
+  }
   const eventsNeedTokens = takesEvents && config.EVENT_AUTHENTICATION === 'token'
   if ((auths.has('service') || eventsNeedTokens) && !config.SERVICE_SECRET) {
     problems.push('SERVICE_SECRET is not set (functions and the broker identify themselves with it)')

@@ -1,10 +1,12 @@
 /** Events and schedules as a broker delivers them, on a real server. */
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
 import type { ExecutionContext } from 'ava'
 import { Problem } from '../http/problem.ts'
 import { createTestIdentity } from '../testing/identity.ts'
+import { startTokenIssuer } from '../testing/token-issuer.ts'
 import { serve } from './serve.ts'
 import { createProbe } from './serve.fixture.ts'
 
@@ -192,6 +194,67 @@ test('event – only services may deliver, unless the network vouches for them',
   t.deepEqual([one.handled.length, one.ticks], [0, 0])
   const open = await started(t, { EVENT_AUTHENTICATION: 'none' })
   t.is((await send(open.url, { ...binary(), token: '' })).status, 204)
+})
+
+const oidc = async (t: ExecutionContext, extra: Record<string, string> = {}) => {
+  const issuer = await startTokenIssuer()
+  t.teardown(issuer.stop)
+  const running = await started(t, {
+    EVENT_AUTHENTICATION: 'oidc',
+    EVENT_OIDC_POD_CREDENTIALS: issuer.folder,
+    EVENT_OIDC_JWKS_URL: issuer.url.href,
+    EVENT_OIDC_CA_FILE: join(issuer.folder, 'ca.crt'),
+    EVENT_OIDC_TOKEN_FILE: join(issuer.folder, 'token'),
+    ...extra,
+  })
+  return { ...issuer, ...running }
+}
+
+test('event – with OIDC a token of the broker opens the function that it is for, and nothing else does', async (t) => {
+  const { url, one, two, token } = await oidc(t)
+  t.is((await send(url, { ...binary(), path: '/events/probe', token: await token() })).status, 204)
+  t.deepEqual([one.handled.length, two.handled.length], [1, 0])
+  const refusals: [string, string, number][] = [
+    ['none', '', 401],
+    ['a service token', serviceToken, 401],
+    ['a person’s', await identity.token({ roles: ['staff'] }), 401],
+    ['for another function', await token({ audience: 'stampede/second' }), 401],
+    ['of another namespace', await token({ subject: 'system:serviceaccount:elsewhere:x' }), 403],
+    ['expired', await token({ expires: '1h ago' }), 401],
+  ]
+  for (const [reason, given, status] of refusals) {
+    const answer = await send(url, { ...binary(), path: '/events/probe', token: given })
+    t.is(answer.status, status, `${reason}: ${answer.text}`)
+    t.is(answer.headers.get('content-type'), 'application/problem+json', reason)
+  }
+  t.is(one.handled.length, 1)
+  t.is((await send(url, { ...binary(), token: await token({ audience: 'stampede/second' }) })).status, 204)
+  t.is((await send(url, { ...binary(), token: await token({ audience: 'stampede/third' }) })).status, 401)
+})
+
+test('event – with OIDC and without keys it is to be sent again, and handled by nobody', async (t) => {
+  const { url, one, token, state } = await oidc(t)
+  state.status = 500
+  const answer = await send(url, { ...binary(), token: await token() })
+  t.deepEqual([answer.status, answer.code, answer.headers.get('retry-after')], [503, 'dependency-unavailable', '1'])
+  t.is(one.handled.length, 0)
+  state.status = 200
+  t.is((await send(url, { ...binary(), token: await token() })).status, 204)
+})
+
+test('event – with OIDC audience, issuer and subjects can be given', async (t) => {
+  const { url, token } = await oidc(t, {
+    EVENT_OIDC_ISSUER: 'https://other.test',
+    EVENT_OIDC_AUDIENCE: 'shop, stock',
+    EVENT_OIDC_SUBJECTS: 'robot:*,system:serviceaccount:shop:one',
+  })
+  const status = async (issuer: string, audience: string, subject: string) =>
+    (await send(url, { ...binary(), token: await token({ issuer, audience, subject }) })).status
+  t.is(await status('https://other.test', 'stock', 'robot:x'), 204)
+  t.is(await status('https://other.test', 'shop', 'system:serviceaccount:shop:one'), 204)
+  t.is(await status('https://cluster.test', 'shop', 'robot:x'), 401)
+  t.is(await status('https://other.test', 'stampede/probe', 'robot:x'), 401)
+  t.is(await status('https://other.test', 'shop', 'system:serviceaccount:shop:two'), 403)
 })
 
 test('event – more at a time than the limit are to be sent again; requests have their own limit', async (t) => {
