@@ -126,7 +126,7 @@ function podManifests(manifests: readonly Manifest[]): Manifest[] {
       namespace: manifest.metadata.namespace!,
     },
     spec: {
-      ...pod.spec,
+      ...withoutServing(pod.spec),
       serviceAccountName: 'default',
       containers: pod.spec.containers.map(
         ({ livenessProbe: _l, readinessProbe: _r, ...container }: Record<string, unknown>) => ({
@@ -137,4 +137,9 @@ function podManifests(manifests: readonly Manifest[]): Manifest[] {
       ),
     },
   }))
+}
+
+/** A revision's spec is a pod's with two more fields. */
+function withoutServing({ containerConcurrency: _c, timeoutSeconds: _t, ...spec }: Record<string, unknown>) {
+  return spec
 }

@@ -173,9 +173,9 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     kind: 'sources.knative.dev/KafkaSource',
-    what: 'an order that there is not',
-    make: (manifest) => (at(manifest, 'spec')['ordering'] = 'backwards'),
-    refusal: /ordering|backwards/,
+    what: 'text instead of a number of consumers',
+    make: (manifest) => (at(manifest, 'spec')['consumers'] = 'three'),
+    refusal: /consumers/,
   },
   {
     kind: 'sources.knative.dev/PingSource',
