@@ -1,12 +1,12 @@
-/** KEDA scales the local engine by the lag of the consumer groups that it runs; the names are those of the engine's own plan. */
-import { planEngine, type ConsumerPlan } from '@stampede/eventing/engine/plan.ts'
+/** KEDA scales the local engine by the lag of the consumer groups that it runs: their names and thresholds are the engine's own. */
+import { consumerGroups, type ConsumerGroup } from '@stampede/eventing/engine/groups.ts'
 import { readManifests } from '@stampede/eventing/engine/load-manifests.ts'
 import { namespace } from './names.ts'
 
 const engineName = 'eventing-engine'
 
 export async function engineScaling(manifests: string): Promise<object> {
-  const { consumers } = planEngine(await readManifests(manifests))
+  const groups = consumerGroups(await readManifests(manifests))
   return {
     apiVersion: 'keda.sh/v1alpha1',
     kind: 'ScaledObject',
@@ -36,20 +36,20 @@ export async function engineScaling(manifests: string): Promise<object> {
           },
         },
       },
-      triggers: consumers.flatMap((consumer) => consumer.topics.map((topic) => lagTrigger(consumer, topic))),
+      triggers: groups.flatMap((group) => group.topics.map((topic) => lagTrigger(group, topic))),
     },
   }
 }
 
-const lagTrigger = ({ kind, groupId, startAt }: ConsumerPlan, topic: string): object => ({
+const lagTrigger = ({ consumer, groupId, scaling }: ConsumerGroup, topic: string): object => ({
   type: 'kafka',
   metadata: {
     // From the engine's own container, so that there is one place for the address.
     bootstrapServersFromEnv: 'KAFKA_BROKERS',
     consumerGroup: groupId,
     topic,
-    // As in the manifests of Triggers and sources: an event of a source carries hundreds of purchases.
-    lagThreshold: kind === 'source' ? '20' : '100',
-    offsetResetPolicy: startAt,
+    lagThreshold: scaling['lag-threshold'] ?? '100',
+    // As the engine's groups start: new Triggers are for what comes, sources for all that is there.
+    offsetResetPolicy: consumer.startsWith('source/') ? 'earliest' : 'latest',
   },
 })
