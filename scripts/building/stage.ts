@@ -1,6 +1,6 @@
 /** A copy of a function's folder with only what belongs into its image, and a tag that says what that is. */
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { cpSync, existsSync } from 'node:fs'
 import { cp, mkdir, readdir, readFile } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -64,11 +64,11 @@ async function copyPackages(folder: string, names: readonly string[], target: st
     copied.add(source)
     const place = relative(repository, source)
     const nested = place.slice(place.indexOf('node_modules'))
-    await cp(source, join(target, nested), {
-      recursive: true,
-      // What is nested comes by itself, and only when it is needed.
-      filter: (path) => !relative(source, path).split(sep).includes('node_modules'),
-    })
+    await mkdir(join(target, nested), { recursive: true })
+    for (const entry of await readdir(source)) {
+      // What is nested comes by itself, and only when it is needed. The synchronous copy is the faster one for thousands of files.
+      if (entry !== 'node_modules') cpSync(join(source, entry), join(target, nested, entry), { recursive: true })
+    }
     const file = JSON.parse(await readFile(join(source, 'package.json'), 'utf8')) as {
       dependencies?: Record<string, string>
     }
