@@ -22,6 +22,10 @@ export const commands = {
     summary: 'drive load through the route of a cluster and plot what the cluster does',
     example: 'npm run observe -- --profile sale',
   },
+  'dead-letters': {
+    summary: 'show the events that no consumer took, and send them again',
+    example: 'npm run dead-letters',
+  },
   'test-cluster': {
     summary: 'deploy to a cluster and see there what only a cluster can show',
     example: 'npm run test:cluster',
