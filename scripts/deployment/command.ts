@@ -162,12 +162,13 @@ export function deployCommand(argv: readonly string[]): { step: Step; options: D
     process.stderr.write(`${word === undefined ? 'Which step?' : `There is no step "${word}".`}\n\n${overview()}`)
     return process.exit(2)
   }
-  const { summary, flags } = steps[word]
-  const parsed = parseArguments(
-    { command: `scripts/deploy ${word}`, summary, flags: { ...flags, ...common }, notes: notesOf(word) },
-    rest,
-  )
+  const parsed = parseArguments(descriptionOf(word), rest)
   return { step: word, options: { ...defaults(), ...parsed } as DeployOptions }
+}
+
+export function descriptionOf(step: Step) {
+  const { summary, flags } = steps[step]
+  return { command: `scripts/deploy ${step}`, summary, flags: { ...flags, ...common }, notes: notesOf(step) }
 }
 
 /** What a step does not take has its default. */

@@ -1,6 +1,7 @@
 import test from 'ava'
 import { DeployError } from './context.ts'
 import { withoutSubscriptions } from './func-deploy.ts'
+import { containersOf } from './manifests.ts'
 import { services, type ServicesOptions } from './services.ts'
 import { changes, memoryCluster, testContext, type MemoryCluster } from './testing.ts'
 
@@ -63,9 +64,10 @@ function optionsWith(rest: Partial<ServicesOptions> = {}) {
   }
   return { options, built }
 }
-const imageOf = ({ objects }: MemoryCluster, name: string) =>
-  (objects.get(`Service/${name}`)?.spec as { template: { spec: { containers: { image: string }[] } } }).template.spec
-    .containers[0]?.image
+const imageOf = ({ objects }: MemoryCluster, name: string) => {
+  const manifest = objects.get(`Service/${name}`)
+  return manifest && containersOf(manifest)[0]?.image
+}
 
 test('services – bundles, builds, applies with the built images, waits and says the URLs', async (t) => {
   const cluster = start()

@@ -1,0 +1,106 @@
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import test, { type ExecutionContext } from 'ava'
+import { memoryCluster, testContext } from './testing.ts'
+import { verify } from './verify.ts'
+
+type Answer = [number, object]
+
+/** An ingress with the platform's answers behind it; `over` replaces some, by `METHOD path` with the activity's id as ID. */
+async function ingress(t: ExecutionContext, over: Record<string, (calls: number) => Answer> = {}) {
+  const requests: string[] = []
+  const answers: Record<string, (calls: number) => Answer> = {
+    'GET /health/readiness': () => [200, {}],
+    'POST /api/v1/activities': () => [201, { activityId: 'ID' }],
+    'POST /api/v1/activities/ID/schedule': () => [200, {}],
+    // The third look finds it warmed up.
+    'GET /api/v1/activities/ID': (calls) => [200, { state: calls < 3 ? 'scheduled' : 'warmed-up' }],
+    'POST /api/v1/activities/ID/pre-check': () => [200, { ok: true, items: [] }],
+    'POST /api/v1/activities/ID/close': () => [200, {}],
+    'POST /api/v1/seckill/ID/pass': () => [200, { pass: 'a pass' }],
+    'POST /api/v1/seckill/ID/purchases': (calls) =>
+      calls === 1 ? [202, { orderNumber: 'N' }] : [409, { code: 'duplicate', orderNumber: 'N' }],
+    'GET /api/v1/orders/N': (calls) => (calls < 2 ? [404, {}] : [200, {}]),
+    'POST /api/v1/orders/N/cancel': () => [200, {}],
+    'GET /api/v1/seckill/ID/result': (calls) => [
+      200,
+      { state: calls < 3 ? (calls < 2 ? 'accepted' : 'confirmed') : 'released' },
+    ],
+    ...over,
+  }
+  const server = http.createServer((request, response) => {
+    const path = `${request.method} ${(request.url ?? '').replace(/stocks\/verify-.*/, 'stocks/V')}`
+    requests.push(`${request.headers.host?.split('.')[0]} ${path}`)
+    const calls = requests.filter((line) => line.endsWith(` ${path}`)).length
+    const [status, body] = path.startsWith('PUT') ? [200, {}] : (answers[path]?.(calls) ?? [404, { path }])
+    request.resume().on('end', () => response.writeHead(status).end(JSON.stringify(body)))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  return { requests, address: `127.0.0.1:${(server.address() as AddressInfo).port}` }
+}
+
+function cluster() {
+  const memory = memoryCluster({})
+  memory.answers.push([
+    /get services.serving.knative.dev/,
+    (args) => JSON.stringify({ status: { url: `http://${args[4]}.stampede.example.com` } }),
+  ])
+  return memory
+}
+const tokenFor = (userId: string, roles: readonly string[]) => Promise.resolve(`${userId}:${roles.join()}`)
+
+test('verify – goes the whole way, each function by its Host, and cleans up', async (t) => {
+  const { requests, address } = await ingress(t)
+  const { context, said } = testContext(cluster())
+  const report = await verify(context, { ingress: address, tokenFor, waitMs: 20_000 })
+  t.true(report.ok, said.join('\n'))
+  t.is(report.orderNumber, 'N')
+  t.true(report.steps.every(({ ok }) => ok))
+  t.true(requests.includes('seckill POST /api/v1/seckill/ID/purchases'))
+  t.true(requests.includes('order GET /api/v1/orders/N'))
+  t.is(requests.filter((line) => line.endsWith('/cancel')).length, 1)
+  t.is(requests.at(-1), 'activity POST /api/v1/activities/ID/close')
+})
+
+test('verify – names the step that failed and where to look, and still cleans up', async (t) => {
+  const { requests, address } = await ingress(t, { 'GET /api/v1/orders/N': () => [404, {}] })
+  const { context, said } = testContext(cluster())
+  const report = await verify(context, { ingress: address, tokenFor, waitMs: 20_000 })
+  t.false(report.ok)
+  t.like(report.steps.at(-1), { step: 'the order is stored (Redis → Kafka → source → order)', ok: false })
+  t.true(said.some((line) => /Worth a look:[\s\S]*serving\.knative\.dev\/service=order/.test(line)))
+  t.is(requests.at(-1), 'activity POST /api/v1/activities/ID/close')
+})
+
+test('verify – a second purchase that is accepted is a failure', async (t) => {
+  const { requests, address } = await ingress(t, {
+    'POST /api/v1/seckill/ID/purchases': () => [202, { orderNumber: 'N' }],
+  })
+  const report = await verify(testContext(cluster()).context, { ingress: address, tokenFor, waitMs: 20_000 })
+  t.false(report.ok)
+  t.like(report.steps.at(-1), { step: 'a second purchase is refused', ok: false })
+  t.true(requests.includes('activity POST /api/v1/activities/ID/close'))
+})
+
+test('verify – a pre-check that is not content is a failure with its reasons', async (t) => {
+  const { address } = await ingress(t, {
+    'POST /api/v1/activities/ID/pre-check': () => [
+      200,
+      { ok: false, items: [{ item: 'stock', ok: false, detail: 'too little' }] },
+    ],
+  })
+  const report = await verify(testContext(cluster()).context, { ingress: address, tokenFor, waitMs: 20_000 })
+  t.like(report.steps.at(-1), { step: 'pre-check', ok: false, detail: 'not ready: stock (too little)' })
+})
+
+test('verify – without a token nothing is tried', async (t) => {
+  const { requests, address } = await ingress(t)
+  const report = await verify(testContext(cluster()).context, {
+    ingress: address,
+    tokenFor: () => Promise.reject(new Error('no token')),
+    waitMs: 20_000,
+  })
+  t.like(report.steps.at(-1), { step: 'a token for staff', ok: false, detail: 'no token' })
+  t.deepEqual(requests, [])
+})
