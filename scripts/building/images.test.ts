@@ -119,7 +119,7 @@ test('images – a folder that is not built names the next step', async (t) => {
 })
 
 test('images – hello comes with its packages and runs from the copy alone', async (t) => {
-  const command = `cd {folder} && test -f index.js && "${process.execPath}" node_modules/faas-js-runtime/bin/cli.js --version && echo local/{name}:1`
+  const command = `cd {folder} && test -f index.js && "${process.execPath}" node_modules/.bin/faas-js-runtime --version && echo local/{name}:1`
   const lines: string[] = []
   const image = await buildImage({
     name: 'hello',

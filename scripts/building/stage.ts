@@ -1,7 +1,7 @@
 /** A copy of a function's folder with only what belongs into its image, and a tag that says what that is. */
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync } from 'node:fs'
-import { cp, mkdir, readdir, readFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, symlink } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -10,13 +10,15 @@ const repository = fileURLToPath(new URL('../../', import.meta.url))
 const builtFiles = ['package.json', 'func.yaml', 'dist']
 const tagLength = 16
 
+type PackageFile = { dependencies?: Record<string, string>; bin?: string | Record<string, string> }
+
 /** Copies into `target`. @throws Error with the next step when the folder is not built. */
 export async function stage(folder: string, target: string): Promise<void> {
   const packageFile = JSON.parse(
     await readFile(join(folder, 'package.json'), 'utf8').catch(() => {
       throw new Error(`${folder} has no package.json: it is not the folder of a function.`)
     }),
-  ) as { dependencies?: Record<string, string> }
+  ) as PackageFile
   await mkdir(target, { recursive: true })
   const dependencies = Object.keys(packageFile.dependencies ?? {})
   if (dependencies.length > 0) {
@@ -27,6 +29,7 @@ export async function stage(folder: string, target: string): Promise<void> {
       }
     }
     await copyPackages(folder, dependencies, target)
+    await linkPrograms(dependencies, target)
     return
   }
   if (!existsSync(join(folder, 'dist', 'main.js'))) {
@@ -69,15 +72,28 @@ async function copyPackages(folder: string, names: readonly string[], target: st
       // What is nested comes by itself, and only when it is needed. The synchronous copy is the faster one for thousands of files.
       if (entry !== 'node_modules') cpSync(join(source, entry), join(target, nested, entry), { recursive: true })
     }
-    const file = JSON.parse(await readFile(join(source, 'package.json'), 'utf8')) as {
-      dependencies?: Record<string, string>
-    }
+    const file = JSON.parse(await readFile(join(source, 'package.json'), 'utf8')) as PackageFile
     for (const dependency of Object.keys(file.dependencies ?? {})) await copy(dependency, source)
   }
   for (const name of names) {
     if (findPackage(name, folder) === undefined)
       throw new Error(`the package ${name} is not installed. Next: npm install`)
     await copy(name, folder)
+  }
+}
+
+/** As npm does: the start script finds the programs of its packages in `node_modules/.bin`. */
+async function linkPrograms(names: readonly string[], target: string): Promise<void> {
+  const programs = join(target, 'node_modules', '.bin')
+  await mkdir(programs, { recursive: true })
+  for (const name of names) {
+    const { bin = {} } = JSON.parse(
+      await readFile(join(target, 'node_modules', name, 'package.json'), 'utf8'),
+    ) as PackageFile
+    const entries = typeof bin === 'string' ? { [name]: bin } : bin
+    for (const [program, path] of Object.entries(entries)) {
+      await symlink(join('..', name, path), join(programs, program))
+    }
   }
 }
 
