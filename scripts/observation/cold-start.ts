@@ -95,7 +95,7 @@ export type ColdStartCluster = {
   /** Sends a GET along the route of a Service. */
   get(service: string): Promise<RouteAnswer>
   /** Called with what has to be taken away at the end, whatever happens. */
-  defer(undo: () => Promise<void>): void
+  defer: (undo: () => Promise<void>) => void
   say: Say
 }
 

@@ -44,13 +44,15 @@ export type DrainEffects = {
 }
 
 const lookEveryMs = 250
+/** A pod's end is noticed by looking: a little late. */
+const slackMs = 1_000
 const twoReadyWithinMs = 120_000
 
 export async function drain(options: DrainOptions, effects: DrainEffects): Promise<DrainResult> {
   const { say, sleep: rest = sleep, nowMs = Date.now } = effects
   const ending = new Map<string, { firstMs: number; lastMs: number }>()
   const deleted = new Map<string, number>()
-  let watching = true
+  const watching = { on: true }
   const look = async (): Promise<readonly PodObject[]> => {
     const pods = await effects.pods()
     for (const pod of pods) {
@@ -61,7 +63,7 @@ export async function drain(options: DrainOptions, effects: DrainEffects): Promi
     return pods
   }
   const watch = (async () => {
-    while (watching) {
+    while (watching.on) {
       // A look that fails is made up for by the next one.
       await look().catch(() => undefined)
       await rest(lookEveryMs)
@@ -90,7 +92,7 @@ export async function drain(options: DrainOptions, effects: DrainEffects): Promi
     load.stop()
     result = await load.finished
   } finally {
-    watching = false
+    watching.on = false
     await watch
     load.kill()
   }
@@ -102,7 +104,10 @@ export async function drain(options: DrainOptions, effects: DrainEffects): Promi
     cut: result.cut.map((one) => ({
       ...one,
       ending: [...ending]
-        .filter(([, { firstMs, lastMs }]) => firstMs <= one.atMs && one.atMs - one.afterMs <= lastMs + 1_000)
+        .filter(([name, { firstMs, lastMs }]) => {
+          const begunMs = Math.min(firstMs, deleted.get(name) ?? firstMs)
+          return begunMs - slackMs <= one.atMs && one.atMs - one.afterMs <= lastMs + slackMs
+        })
         .map(([name]) => name),
     })),
     taken: [...ending].map(([pod, { firstMs }]) => ({

@@ -34,7 +34,8 @@ export const startLoad: StartLoad = (orders, onSecond) => {
   // Whoever stops early does not wait for it.
   finished.catch(() => undefined)
   const tell = (command: LoadCommand) => {
-    if (child.connected) child.send(command)
+    // It may be ending by itself in this very moment; then there is nothing to tell.
+    if (child.connected) child.send(command, () => undefined)
   }
   tell({ command: 'start', orders })
   return { finished, stop: () => tell({ command: 'stop' }), kill: () => void child.kill('SIGKILL') }

@@ -148,7 +148,7 @@ function area(
         to,
         x,
         y,
-      ).reverse()
+      ).toReversed()
       return `M${[...upper, ...lower].join('L')}Z`
     })
     .join('')

@@ -1,7 +1,7 @@
 /** Which plots an observation has. */
 import { namesIn } from './columns.ts'
 import type { Band, Plot, Series } from './plot.ts'
-import { podPhases, type LoadSecond, type Sample } from './samples.ts'
+import type { LoadSecond, PodCounts, Sample } from './samples.ts'
 
 export function bandsOf(samples: readonly Sample[]): Band[] {
   const bands: Band[] = []
@@ -57,7 +57,7 @@ export function plotsOf(samples: readonly Sample[]): Plot[] {
         series: ['ready', 'running', 'creating', 'pending', 'terminating'].map((phase, style) => ({
           name: phase,
           style,
-          values: values(({ functions }) => functions[name]?.pods?.[phase as (typeof podPhases)[number]]),
+          values: values(({ functions }) => functions[name]?.pods?.[phase as keyof PodCounts]),
         })),
       }
     }),

@@ -6,7 +6,7 @@ export type Recorder = {
   samples: readonly Sample[]
   /** Name of what happens now; written into each sample. */
   phase: () => string
-  addLoad(second: LoadSecond): void
+  addLoad: (second: LoadSecond) => void
   /** The second that is being recorded. */
   second(): number
   stop(): void
@@ -52,10 +52,15 @@ export function startRecorder(options: {
       return
     }
     looking = true
-    watch
-      .look()
-      .then(done, () => done(undefined))
-      .finally(() => (looking = false))
+    void (async () => {
+      try {
+        done(await watch.look())
+      } catch {
+        done(undefined)
+      } finally {
+        looking = false
+      }
+    })()
   }
   const recorder: Recorder = {
     samples,

@@ -101,7 +101,7 @@ function summariseFunction(
 /** Beyond these the figures say more about the generator than about the cluster. */
 const limits = { loopDelayMs: 200, cpuShare: 0.9, secondsInARow: 2 }
 
-function judgeGenerator(samples: readonly Sample[], notSent: number): Summary['generator'] {
+export function judgeGenerator(samples: readonly Sample[], notSent: number): Summary['generator'] {
   const loads = samples.flatMap(({ load }) => (load === undefined ? [] : [load]))
   const maxLoopDelayMs = Math.max(0, ...loads.map(({ loopDelayMs }) => loopDelayMs))
   const maxCpuShare = Math.max(0, ...loads.map(({ cpuShare }) => cpuShare))

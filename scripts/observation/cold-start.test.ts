@@ -1,0 +1,71 @@
+import test from 'ava'
+import { compareColdStarts, measureColdStarts, type ColdStartTarget } from './cold-start.ts'
+
+test('cold start – medians and the ratio to hello', (t) => {
+  const results = compareColdStarts(
+    new Map([
+      ['hello', [100, 300, 200]],
+      ['order', [260, 240, 900]],
+      ['activity', [200, 220]],
+    ]),
+  )
+  t.deepEqual(
+    results.map(({ name, medianMs, ratioToHello }) => [name, medianMs, ratioToHello]),
+    [
+      ['hello', 200, 1],
+      ['order', 260, 1.3],
+      ['activity', 210, 1.05],
+    ],
+  )
+})
+
+test('cold start – without hello there is no ratio', (t) => {
+  t.is(compareColdStarts(new Map([['order', [5]]]))[0]?.ratioToHello, null)
+})
+
+function stage(names: readonly string[]) {
+  const log: string[] = []
+  const pods = new Map(names.map((name) => [name, 1]))
+  const targets = names.map((name): ColdStartTarget => ({
+    name,
+    send: async () => {
+      log.push(name)
+      if (pods.get(name) !== 0) throw new Error(`${name} was not at zero`)
+      pods.set(name, 2)
+      return { status: 200, durationMs: 100 }
+    },
+    countPods: async () => pods.get(name)!,
+  }))
+  let nowMs = 0
+  const sleep = async (ms: number) => {
+    nowMs += ms
+    for (const [name, count] of pods) pods.set(name, Math.max(0, count - 1))
+  }
+  return { log, targets, effects: { say: () => undefined, sleep, nowMs: () => nowMs } }
+}
+
+test('cold start – every target is asked once a round, from zero pods, in turning order', async (t) => {
+  const { log, targets, effects } = stage(['hello', 'a', 'b'])
+  const results = await measureColdStarts(targets, { rounds: 3, zeroWithinMs: 60_000 }, effects)
+  t.deepEqual(log, ['hello', 'a', 'b', 'a', 'b', 'hello', 'b', 'hello', 'a'])
+  t.deepEqual(
+    results.map(({ roundsMs }) => roundsMs.length),
+    [3, 3, 3],
+  )
+})
+
+test('cold start – a function that does not go to zero, or does not answer 200, ends the measure', async (t) => {
+  const { targets, effects } = stage(['a'])
+  await t.throwsAsync(
+    measureColdStarts([{ ...targets[0]!, countPods: async () => 1 }], { rounds: 1, zeroWithinMs: 5_000 }, effects),
+    { message: /a still has pods after 5 s/ },
+  )
+  await t.throwsAsync(
+    measureColdStarts(
+      [{ ...targets[0]!, send: async () => ({ status: 503, durationMs: 1 }) }],
+      { rounds: 1, zeroWithinMs: 5_000 },
+      effects,
+    ),
+    { message: /answered 503/ },
+  )
+})
