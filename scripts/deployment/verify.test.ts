@@ -2,6 +2,7 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import { memoryCluster, testContext } from './testing.ts'
+import { tokensFor } from './verify-tokens.ts'
 import { verify } from './verify.ts'
 
 type Answer = [number, object]
@@ -103,4 +104,23 @@ test('verify – without a token nothing is tried', async (t) => {
   })
   t.like(report.steps.at(-1), { step: 'a token for staff', ok: false, detail: 'no token' })
   t.deepEqual(requests, [])
+})
+
+test('verify – a refusal for another reason than the first purchase is a failure', async (t) => {
+  const { address } = await ingress(t, {
+    'POST /api/v1/seckill/ID/purchases': (calls) =>
+      calls === 1 ? [202, { orderNumber: 'N' }] : [409, { code: 'sold-out' }],
+  })
+  const report = await verify(testContext(cluster()).context, { ingress: address, tokenFor, waitMs: 20_000 })
+  t.like(report.steps.at(-1), { step: 'a second purchase is refused', ok: false })
+})
+
+test('tokens – by the command, which knows for whom; without a key and a command the way is told', async (t) => {
+  const memory = cluster()
+  const { context } = testContext(memory, { environment: { PATH: process.env['PATH'] } })
+  const tokens = await tokensFor(context, 'echo said before; echo "$STAMPEDE_USER:$STAMPEDE_ROLES"')
+  t.is(await tokens('one', ['staff', 'audit']), 'one:staff,audit')
+  const silent = await tokensFor(context, 'echo no access >&2; exit 3')
+  await t.throwsAsync(silent('one', []), { message: /gave no token: no access/ })
+  await t.throwsAsync(tokensFor(context, undefined), { message: /stampede-signing.*--token-command/ })
 })
