@@ -20,11 +20,18 @@ const { positionals } = parseArguments({
   ],
 })
 
+/** Bundling takes all cores, compiling mostly waits: one of each at a time. */
+const atOnce = 2
+
 await runCommand(async ({ say }) => {
-  for (const target of chooseTargets(all, positionals)) {
-    const { bytes, changed } = await buildTarget(target, root)
-    const folder = relative(root, join(target.folder, 'dist'))
-    say(`${target.name.padEnd(15)} ${folder}/ ${(bytes / 1_048_576).toFixed(1)} MiB${changed ? '' : ', as it was'}`)
+  const waiting = chooseTargets(all, positionals)
+  const work = async () => {
+    for (let target = waiting.shift(); target; target = waiting.shift()) {
+      const { bytes, changed } = await buildTarget(target, root)
+      const folder = relative(root, join(target.folder, 'dist'))
+      say(`${target.name.padEnd(15)} ${folder}/ ${(bytes / 1_048_576).toFixed(1)} MiB${changed ? '' : ', as it was'}`)
+    }
   }
+  await Promise.all(Array.from({ length: atOnce }, work))
   return 0
 })

@@ -83,6 +83,11 @@ test('images – func builds the folder itself and pushes', async (t) => {
   const image = await build({ tool: 'func', registry: 'registry.example/me' })
   t.deepEqual(await calls(), [['build', '--path', folder, '--image', image, '--builder', 'pack', '--push']])
   await t.throwsAsync(build({ tool: 'func' }), { instanceOf: ImageError, message: /Next: name one/ })
+  await rm(join(folder, 'func.yaml'))
+  await t.throwsAsync(build({ tool: 'func', registry: 'registry.example/me' }), {
+    instanceOf: ImageError,
+    message: /has no func\.yaml.*Next: /,
+  })
 })
 
 test('images – a command gets folder and name, and its last line is the image', async (t) => {

@@ -85,6 +85,11 @@ const makers: Record<ImageTool, (making: Making) => Promise<string>> = {
         'func builds for a registry. Next: name one, for example ghcr.io/<you>, or use docker or podman.',
       )
     }
+    if (!existsSync(join(folder, 'func.yaml'))) {
+      throw new ImageError(
+        `${folder} has no func.yaml: func cannot build it. Next: build it with docker, podman or buildah, or name an image that is there.`,
+      )
+    }
     // The folder itself: func keeps its own files there, and leaves out what .funcignore says.
     await run('func', ['build', '--path', folder, '--image', image, '--builder', 'pack', '--push'], making)
     return image
