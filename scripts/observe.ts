@@ -160,7 +160,7 @@ await runCommand(async ({ say, defer }) => {
       { takings, everySeconds: every, rate, stock },
     )
     print(drainLines(result), { profile: 'drain', commit, ...result })
-    return result.cutCount === 0 && result.errors === 0 ? 0 : 1
+    return result.cutCount + result.errors + result.oversold + result.lost + result.double === 0 ? 0 : 1
   }
 
   const gaps = new Gaps(say)

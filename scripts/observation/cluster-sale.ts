@@ -89,6 +89,8 @@ export type PreparedSale = {
   stock: number
   startsAtMs: number
   readStock: () => Promise<StockSample>
+  /** The end of the sale, by staff. Never rejects: what it left behind ends by itself. */
+  close: () => Promise<void>
 }
 
 /** The same steps as `npm start` takes, each along the route of its function. */
@@ -138,6 +140,11 @@ export async function prepareClusterSale(
       if (answer.status !== 200) throw new Error(`the live view answered ${answer.status}`)
       const { left, sold, confirmed, outbox } = JSON.parse(answer.text) as StockSample
       return { left, sold, confirmed, outbox }
+    },
+    async close() {
+      await staff
+        .call('POST', `${found.get('activity')!.url}/api/v1/activities/${activityId}/close`)
+        .catch(() => undefined)
     },
   }
 }

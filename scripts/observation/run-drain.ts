@@ -90,6 +90,7 @@ export async function runDrain(
       say,
     },
   )
+  defer(() => sale.close())
   const held = loadResult?.held ?? []
   const ledger = await openLedger(routes, keys, sale.activityId)
   try {

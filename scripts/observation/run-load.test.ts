@@ -80,6 +80,7 @@ function stage(options: { stored: readonly string[]; neverDown?: boolean }) {
         stock: 2,
         startsAtMs: nowMs + 2_000,
         readStock: async () => ({ left: 0, sold: 2, confirmed: 2, outbox: 0 }),
+        close: async () => undefined,
       } as PreparedSale
     },
     startLoad: (_, onSecond) => {

@@ -88,6 +88,7 @@ export async function runLoad(run: LoadRun, effects: LoadRunEffects): Promise<Su
   become('storing')
   say(`${result.accepted} of ${result.requests} requests were accepted. Waiting until their orders are stored …`)
   const stored = await audit(sale, result, run, effects)
+  await sale.close()
   // Each question is a request that keeps a pod up.
   watch.readStock = undefined
   become('down')
