@@ -167,9 +167,9 @@ export const mistakes: readonly Mistake[] = [
   },
   {
     kind: 'eventing.knative.dev/EventPolicy',
-    what: 'a sender by name and by reference at once',
-    make: (manifest) => (at(manifest, 'spec', 'from', 0)['ref'] = { apiVersion: 'v1', kind: 'Service', name: 'a' }),
-    refusal: /ref|sub/,
+    what: 'senders that are no list',
+    make: (manifest) => (at(manifest, 'spec')['from'] = 'anyone'),
+    refusal: /from/,
   },
   {
     kind: 'sources.knative.dev/KafkaSource',
