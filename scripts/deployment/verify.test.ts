@@ -18,7 +18,10 @@ async function ingress(t: ExecutionContext, over: Record<string, (calls: number)
     'GET /api/v1/activities/ID': (calls) => [200, { state: calls < 3 ? 'scheduled' : 'warmed-up' }],
     'POST /api/v1/activities/ID/pre-check': () => [200, { ok: true, items: [] }],
     'POST /api/v1/activities/ID/close': () => [200, {}],
-    'POST /api/v1/seckill/ID/pass': () => [200, { pass: 'a pass' }],
+    'POST /api/v1/seckill/ID/pass': () => [
+      200,
+      { pass: 'a pass', startsAt: '2030-01-01T00:00:03Z', now: '2030-01-01T00:00:00Z' },
+    ],
     'POST /api/v1/seckill/ID/purchases': (calls) =>
       calls === 1 ? [202, { orderNumber: 'N' }] : [409, { code: 'duplicate', orderNumber: 'N' }],
     'GET /api/v1/orders/N': (calls) => (calls < 2 ? [404, {}] : [200, {}]),
@@ -55,6 +58,7 @@ test('verify – goes the whole way, each function by its Host, and cleans up', 
   const { requests, address } = await ingress(t)
   const { context, said } = testContext(cluster())
   const report = await verify(context, { ingress: address, tokenFor, waitMs: 20_000 })
+  t.is(report.steps.find(({ step }) => step === 'the sale begins')?.ms, 3_300, "by the sale's own clock")
   t.true(report.ok, said.join('\n'))
   t.is(report.orderNumber, 'N')
   t.true(report.steps.every(({ ok }) => ok))

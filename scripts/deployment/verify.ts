@@ -46,6 +46,7 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
   const report: VerifyReport = { ok: true, steps: [] }
   const routes = new Map<FunctionName, Route>()
   const run = `verify-${randomBytes(4).toString('hex')}`
+  let clockOffsetMs = 0
   const cleaning: (() => Promise<unknown>)[] = []
 
   const step = async <T>(title: string, look: readonly string[], work: () => Promise<T>): Promise<T> => {
@@ -104,13 +105,15 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
     const buyer = await step('a token for a buyer', [], async () => authorised(await options.tokenFor(buyerId, [])))
 
     await step('every function answers', podsHint(), async () => {
-      for (const name of functions) expectStatus(await call(name, '/health/readiness'), [200])
+      for (const name of functions)
+        clockOffsetMs = offsetOf(expectStatus(await call(name, '/health/readiness'), [200]), now())
     })
     await step('stock', logsHint('inventory'), async () => {
       const body = { version: 0, onHand: units, lowStockThreshold: 0, reason: 'a trial of the deployment' }
       expectStatus(await call('inventory', `/api/v1/stocks/${run}`, put(staff, body)), [200, 201])
     })
-    const startsAtMs = now() + startsInMs
+    // By the cluster's clock: this machine's may be another one.
+    const startsAtMs = now() + clockOffsetMs + startsInMs
     const activityId = await step('an activity', logsHint('activity'), async () => {
       const answer = await call('activity', '/api/v1/activities', post(staff, activityTerms(run, startsAtMs)))
       return String(objectOf(expectStatus(answer, [201]))['activityId'])
@@ -132,11 +135,12 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
       const check = objectOf(expectStatus(await call('activity', `${activity}/pre-check`, post(staff)), [200]))
       if (check['ok'] !== true) throw new Error(`not ready: ${failedItems(check)}`)
     })
-    const pass = await step('a pass for the buyer', logsHint('seckill'), async () => {
+    const { pass, waitMs } = await step('a pass for the buyer', logsHint('seckill'), async () => {
       const answer = expectStatus(await call('seckill', `/api/v1/seckill/${activityId}/pass`, post(buyer)), [200])
-      return String(objectOf(answer)['pass'])
+      const { pass: text, startsAt, now: there } = objectOf(answer)
+      return { pass: String(text), waitMs: Date.parse(String(startsAt)) - Date.parse(String(there)) }
     })
-    await step('the sale begins', logsHint('seckill'), () => sleep(Math.max(0, startsAtMs - now()) + 300))
+    await step('the sale begins', logsHint('seckill'), () => sleep(Math.max(0, waitMs) + 300))
     const purchases = `/api/v1/seckill/${activityId}/purchases`
     const byPass = { 'stampede-pass': pass, 'content-type': 'application/json' }
     const orderNumber = await step('a purchase', logsHint('seckill'), async () => {
@@ -218,6 +222,12 @@ const activityTerms = (variantId: string, startsAtMs: number) => ({
   currency: 'EUR',
   paymentTimeoutSeconds: 900,
 })
+
+/** How much later it is there, to the second. */
+const offsetOf = ({ headers }: RouteAnswer, nowMs: number) => {
+  const thereMs = Date.parse(headers.date ?? '')
+  return Number.isNaN(thereMs) || Math.abs(thereMs - nowMs) < 2_000 ? 0 : thereMs - nowMs
+}
 
 const authorised = (token: string) => ({ authorization: `Bearer ${token}` })
 const get = (headers: Record<string, string>): RouteCall => ({ headers })
