@@ -108,7 +108,7 @@ try {
     metrics,
     limits: { stopGraceMs: config.STOP_GRACE_MS, drainDelayMs: config.DRAIN_DELAY_MS },
   })
-  stop = engine.stop
+  stop = () => engine.stop()
 } catch (error) {
   log.fatal({ error: (error as Error).message }, 'eventing engine cannot start')
   process.exit(1)
