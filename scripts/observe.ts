@@ -60,6 +60,7 @@ const options = parseArguments({
       maximum: 10_000,
       help: 'connections of the load generator',
     },
+    startsIn: whole(15, 3_600, 'seconds from the preparation to the start of the sale'),
     fromMinimum: { type: 'boolean', help: 'wait before the load until every function is at its minimum of pods' },
     downWithin: whole(900, 7_200, 'seconds that functions may take back to their minimum'),
     storedWithin: whole(120, 3_600, 'seconds that orders may take to be stored'),
@@ -195,7 +196,7 @@ await runCommand(async ({ say, defer }) => {
           name: `Observed: ${options.profile}`,
           stock: options.stock,
           buckets: options.buckets,
-          startsInMs: 15_000,
+          startsInMs: options.startsIn * 1_000,
           lengthMs: 3_600_000 * 4,
         }),
       startLoad: (sale, onSecond) =>

@@ -10,6 +10,8 @@ export type FakeCluster = {
   /** Paths (without query) → JSON, text or bytes; a missing path answers 404, an Error 503. */
   answers: Map<string, unknown>
   asked: string[]
+  /** `host:port` */
+  address: () => string
   close(): Promise<void>
 }
 
@@ -35,6 +37,7 @@ export async function startFakeCluster(): Promise<FakeCluster> {
     },
     answers,
     asked,
+    address: () => new URL(url).host,
     async close() {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
