@@ -105,7 +105,10 @@ async function written(write: () => Promise<unknown>): Promise<Written> {
     return 'done'
   } catch (error) {
     if (!(error instanceof KubectlError)) throw error
-    if (error.failure === 'conflict' || /AlreadyExists|already exists|test.*(failed|operation)/i.test(error.stderr))
+    if (
+      error.failure === 'conflict' ||
+      /AlreadyExists|already exists|rejected our request due to an error in our request/i.test(error.stderr)
+    )
       return 'changed'
     throw error
   }

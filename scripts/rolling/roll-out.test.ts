@@ -3,7 +3,7 @@ import { imageOf } from './kube-objects.ts'
 import { releaseTraffic, restoreInterrupted, undo } from './roll-back.ts'
 import { rollOut } from './roll-out.ts'
 import { LockedError, LostError, takeLock } from './rollout-lock.ts'
-import { readState } from './rollout-state.ts'
+import { readState, stateAnnotation, writeState } from './rollout-state.ts'
 import { FakeCluster, fakePlan, fakeWorld, type Behaviour, type Fault } from './testing.ts'
 import { TrafficError } from './traffic.ts'
 
@@ -61,6 +61,33 @@ for (const [title, behaviour, reason] of bad) {
     t.deepEqual(cluster.violations, [])
   })
 }
+
+test('rollout – errors count from the moment the routes begin to change', async (t) => {
+  const cluster = clusterWith({ errorShare: 1, failsForMs: 4_000 })
+  cluster.routesLagMs = 5_000
+  const result = await rollOut(fakeWorld(cluster).world, fakePlan)
+  t.is(result.outcome, 'rolled-back')
+  t.regex(result.reason ?? '', /requests failed/)
+})
+
+test('rollout – what somebody else wrote in the very moment before is not overwritten', async (t) => {
+  for (const moment of [1, 2, 3, 4, 5]) {
+    const cluster = clusterWith()
+    let patches = 0
+    let theirs = ''
+    cluster.fault = ({ name }) => {
+      if (name !== 'patchService' || (patches += 1) !== moment) return undefined
+      const { candidate = { revision: '', image: fakePlan.image } } = readState(cluster.object) ?? {}
+      const stable = { revision: 'order-00001', image: 'dev.example/order:old' }
+      theirs = writeState({ id: 'two', phase: 'running', stable, candidate, tag: 'x', before: [], percent: 0, at: '' })
+      cluster.object.metadata.annotations = { [stateAnnotation]: theirs }
+      cluster.touch()
+      return undefined
+    }
+    await t.throwsAsync(rollOut(fakeWorld(cluster).world, fakePlan), { instanceOf: LostError }, String(moment))
+    t.is(cluster.object.metadata.annotations?.[stateAnnotation], theirs)
+  }
+})
 
 test('rollout – back when it answers nothing well while it is warmed, without a request of a buyer', async (t) => {
   const cluster = clusterWith()
@@ -264,6 +291,8 @@ test('rollout – one call that fails, or whose answer is lost, ends with the tr
         await takeLock(fakeWorld(cluster, { id: 'two' }).world, shortPlan, { force: true })
         await restoreInterrupted(fakeWorld(cluster, { id: 'two' }).world, { reason: 'aborted', keepTag: false })
       }
+      // A write that was done is seen to be done.
+      if (kind === 'after' && name === 'patchService') t.is(outcome, 'finished')
       cluster.advance(1_000)
       const phase = readState(cluster.object)?.phase
       const expected = phase === 'finished' ? 'new' : 'old'

@@ -11,6 +11,8 @@ export type Behaviour = {
   /** From its creation; never with Infinity. */
   readyAfterMs?: number
   errorShare?: number
+  /** Errors end this long after its first request. */
+  failsForMs?: number
   /** Every request takes this long. */
   takesMs?: number
   /** Its container ends and starts again this long after the first request. */
@@ -37,6 +39,8 @@ export class FakeCluster implements RolloutCluster {
   calls: Call[] = []
   fault: Fault = () => undefined
   metricsAnswer = true
+  /** Traffic goes where it should, but the routes say so only after this time. */
+  routesLagMs = 0
   /** Called when the clock moves, for what others do in the meantime. */
   onTime: () => void = () => undefined
   object: KnativeService
@@ -47,6 +51,7 @@ export class FakeCluster implements RolloutCluster {
   readonly violations: string[] = []
   readonly #beganAt = 'dev.example/order:old'
   #version = 1
+  #patchedMs = -Infinity
 
   constructor() {
     this.object = {
@@ -114,6 +119,7 @@ export class FakeCluster implements RolloutCluster {
       const changed = newTemplate || !isDeepStrictEqual(next.spec, this.object.spec)
       next.metadata.generation += changed ? 1 : 0
       this.object = next
+      this.#patchedMs = this.nowMs
       this.touch()
       return 'done'
     })
@@ -201,7 +207,9 @@ export class FakeCluster implements RolloutCluster {
     }))
     object.status = {
       observedGeneration: object.metadata.generation,
-      conditions: [{ type: 'RoutesReady', status: 'True' }],
+      conditions: [
+        { type: 'RoutesReady', status: this.nowMs - this.#patchedMs >= this.routesLagMs ? 'True' : 'Unknown' },
+      ],
       latestCreatedRevisionName: [...this.revisions.keys()].at(-1),
       ...(latestReady === undefined ? {} : { latestReadyRevisionName: latestReady }),
       traffic,
@@ -225,11 +233,11 @@ export class FakeCluster implements RolloutCluster {
       const revision = this.revisions.get(revisionName)
       if (!revision || percent === 0) continue
       const requests = (this.requestsPerSecond * seconds * percent) / 100
-      const { errorShare = 0, restartsAfterMs } = this.behaviours.get(revision.image) ?? {}
+      const { errorShare = 0, restartsAfterMs, failsForMs = Infinity } = this.behaviours.get(revision.image) ?? {}
       const { pod } = revision
       pod.firstRequestMs ??= this.nowMs
       pod.requests += requests
-      pod.errors += requests * errorShare
+      if (this.nowMs - pod.firstRequestMs < failsForMs) pod.errors += requests * errorShare
       if (restartsAfterMs !== undefined && pod.restarts === 0 && this.nowMs - pod.firstRequestMs >= restartsAfterMs)
         pod.restarts = 1
     }
