@@ -9,7 +9,7 @@ function start(found: Record<string, string[]>, volumes: string[] = []): MemoryC
   cluster.answers.push(
     [/get persistentvolumeclaims/, volumes.map((name) => `persistentvolumeclaim/${name}`).join('\n')],
     [
-      /^get \S+ -A -l stampede\.io\/stage/,
+      /^get \S+ -l stampede\.io\/stage .* -A$/s,
       (args) => {
         const lines = found[args[1] ?? '']
         if (lines === undefined) return failure(`error: the server doesn't have a resource type "${args[1]}"`)
@@ -90,6 +90,16 @@ test('cleanup – waits for pods that finish, with a limit', async (t) => {
   t.true(said.includes('2 pods finish their work …'))
   cluster.answers.unshift([/stampede get pods/, 'pod/one\n'])
   await t.throwsAsync(cleanup(testContext(cluster).context, { data: false }), { message: /still there after/ })
+})
+
+test('cleanup – somebody who may only see the platform’s namespace cleans that', async (t) => {
+  const cluster = start({})
+  cluster.answers.unshift(
+    [/-A$/s, failure('Error from server (Forbidden): pods is forbidden: User "u" cannot list resource')],
+    [/^-n stampede get deployments.apps -l/, 'stampede\teventing-engine\teventing\n'],
+  )
+  await cleanup(testContext(cluster).context, { data: false })
+  t.deepEqual(deleted(cluster), ['-n stampede delete deployments.apps eventing-engine'])
 })
 
 test('cleanup – what does not go is named with its finalizers', async (t) => {

@@ -139,10 +139,9 @@ async function findAll({ kubectl }: DeployContext, resources: readonly string[])
   const lists = await Promise.all(
     resources.map(async (resource) => {
       try {
-        const text = await kubectl.run([
+        const text = await everywhere(kubectl, [
           'get',
           resource,
-          '-A',
           '-l',
           stageLabel,
           '-o',
@@ -162,6 +161,16 @@ async function findAll({ kubectl }: DeployContext, resources: readonly string[])
     }),
   )
   return lists.flat()
+}
+
+/** In all namespaces, or only in the platform's for somebody who may not look further. */
+async function everywhere(kubectl: DeployContext['kubectl'], args: readonly string[]): Promise<string> {
+  try {
+    return await kubectl.run([...args, '-A'])
+  } catch (error) {
+    if (error instanceof KubectlError && error.failure === 'forbidden') return kubectl.run(['-n', namespace, ...args])
+    throw error
+  }
 }
 
 async function findVolumes({ kubectl }: DeployContext, namespaces: readonly Found[]): Promise<Found[]> {

@@ -17,11 +17,20 @@ metadata: { name: ${name}, namespace: stampede, labels: { app.kubernetes.io/name
 `
 const overlay = `${service('order')}---${service('seckill')}`
 
+const job = (type: string) =>
+  JSON.stringify({
+    apiVersion: 'batch/v1',
+    kind: 'Job',
+    metadata: { name: 'infra-check' },
+    status: { conditions: [{ type, status: 'True' }] },
+  })
+
 /** With the Secrets in it; deployed functions are ready when `isReady` says so. */
 function start(isReady: (name: string) => boolean = () => true): MemoryCluster {
   const cluster = memoryCluster({ 'overlays/local': overlay })
   for (const name of ['stampede-identity', 'stampede-redis', 'stampede-kafka', 'stampede-database'])
     cluster.objects.set(`Secret/${name}`, { apiVersion: 'v1', kind: 'Secret', metadata: { name }, data: {} })
+  cluster.answers.push([/get jobs.batch/, job('Complete')])
   cluster.answers.push([
     /get services\.serving\.knative\.dev .*-o json/,
     () => {
@@ -78,6 +87,30 @@ test('services – bundles, builds, applies with the built images, waits and say
   t.is(imageOf(cluster, 'order'), 'registry.example.com/order:1')
   t.true(cluster.objects.has('PodDisruptionBudget/seckill'))
   t.true(said.some((line) => /seckill is ready .*http:\/\/seckill\.example\.com/.test(line)))
+})
+
+test('services – addresses that pods cannot reach are named, and no function is changed', async (t) => {
+  const cluster = start()
+  cluster.answers.unshift(
+    [/get jobs.batch/, job('Failed')],
+    [/logs job/, 'ok REDIS_URL a:6379\nFAILED KAFKA_BROKERS b:9092: connect ECONNREFUSED\n'],
+  )
+  const error = await t.throwsAsync(services(testContext(cluster).context, optionsWith().options), {
+    instanceOf: DeployError,
+    message: /KAFKA_BROKERS b:9092: connect ECONNREFUSED[\s\S]*scripts\/deploy infra/,
+  })
+  t.false(error.message.includes('REDIS_URL'))
+  t.false(cluster.objects.has('Service/order'))
+  t.true(cluster.calls.at(-1)?.args.includes('delete'), 'the Job does not stay')
+})
+
+test('services – goes on when the addresses could not be tried', async (t) => {
+  const cluster = start()
+  cluster.answers.unshift([/get jobs.batch/, job('Failed')])
+  const { context, said } = testContext(cluster)
+  await services(context, optionsWith().options)
+  t.true(said.some((line) => /could not be tried/.test(line)))
+  t.true(cluster.objects.has('Service/order'))
 })
 
 test('services – only the named ones', async (t) => {
@@ -178,7 +211,7 @@ test('services – a function that is not in the repository any more is reported
   const { context, said } = testContext(cluster)
   await services(context, optionsWith().options)
   t.true(said.some((line) => /coupon is deployed, but not in the overlay.*delete/.test(line)))
-  t.false(changes(cluster).some((args) => args.includes('delete')))
+  t.false(changes(cluster).some((args) => args.includes('coupon')))
 })
 
 test('services – a dry run builds and changes nothing', async (t) => {

@@ -1,6 +1,7 @@
 /** The step `services`: bundles, images, Knative Services, and the wait until each answers. */
 import { formatDuration } from '../lib/terminal.ts'
 import { applyStage } from './apply.ts'
+import { checkInfra } from './check-infra.ts'
 import { DeployError, namespace, type DeployContext } from './context.ts'
 import { functionsOf, imagesFor, type ImageOptions } from './function-images.ts'
 import { funcDeploy } from './func-deploy.ts'
@@ -33,6 +34,8 @@ export async function services(context: DeployContext, options: ServicesOptions)
   const manifests = withImages(chosen, images).map((manifest) => withSettingsVersion(manifest, version))
 
   await reportLeftovers(context, functionsOf(all))
+  const [anImage] = images.values()
+  if (anImage !== undefined && !dryRun) await checkInfra(context, anImage)
   const beganMs = now()
   if (options.with === 'func') {
     await applyStage(

@@ -25,6 +25,7 @@ const notFound = (what: string) => failure(`Error from server (NotFound): ${what
 
 const usualKinds = {
   v1: ['Namespace', 'ConfigMap', 'Secret', 'Service', 'ServiceAccount', 'ResourceQuota', 'LimitRange'],
+  'batch/v1': ['Job'],
   'apps/v1': ['Deployment', 'StatefulSet'],
   'policy/v1': ['PodDisruptionBudget'],
   'networking.k8s.io/v1': ['NetworkPolicy'],
