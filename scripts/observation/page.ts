@@ -19,7 +19,7 @@ const style = `
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin: 2rem 0 .3rem }
 table { border-collapse: collapse; font-size: .9rem; width: 100% } caption { text-align: left; font-weight: 600; padding: .4rem 0 }
-th, td { border-bottom: 1px solid var(--rule); padding: .25rem .6rem .25rem 0; text-align: left; vertical-align: top } td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
+th, td { border-bottom: 1px solid var(--rule); padding: .25rem .6rem .25rem 0; text-align: left; vertical-align: top } td.number { font-variant-numeric: tabular-nums }
 .scroll { overflow-x: auto } figure { margin: 0 } figcaption { color: var(--soft); font-size: .85rem }
 svg { width: 100%; height: auto; display: block } svg text { fill: var(--soft); font-size: 11px } .band-name { font-weight: 600 }
 .grid { stroke: var(--rule); stroke-width: 1 } .band-0 { fill: var(--band) } .band-1 { fill: none }

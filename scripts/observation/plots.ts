@@ -82,6 +82,20 @@ export function plotsOf(samples: readonly Sample[]): Plot[] {
       'Sum over all pods of a function, from their queue-proxies.',
       ({ requestsPerSecond }) => requestsPerSecond,
     ),
+    byFunction(
+      'pod-latency',
+      'Time to the answer in the pods, p99',
+      'ms',
+      'From the histograms of the queue-proxies: without the way there, and no finer than their buckets.',
+      ({ p99Ms }) => p99Ms,
+    ),
+    byFunction(
+      'pod-errors',
+      'Answers with 500 and more in the pods',
+      '1/s',
+      'From the queue-proxies.',
+      ({ errors }) => errors,
+    ),
     {
       id: 'lag',
       title: 'Records that wait',
