@@ -37,7 +37,15 @@ test.after.always(async () => {
   await rm(outside, { recursive: true, force: true })
 })
 
-/** The folder of a target with what `func` and a container build take from it. */
+const builds = new Map<string, Promise<string>>()
+
+/** The folder of a target with what `func` and a container build take from it; built once. */
+function builtOutside(target: Target): Promise<string> {
+  const build = builds.get(target.name) ?? buildOutside(target)
+  builds.set(target.name, build)
+  return build
+}
+
 async function buildOutside(target: Target): Promise<string> {
   const folder = join(outside, target.name)
   await mkdir(folder)
@@ -101,7 +109,7 @@ test('bundles – nothing of the repository is reachable from where they are tri
 
 for (const target of all.filter(({ kind }) => kind !== 'engine')) {
   test.serial(`${target.name} – its bundle starts alone, answers, drains and ends with 0`, async (t) => {
-    const folder = await buildOutside(target)
+    const folder = await builtOutside(target)
     // What the runtime would merge into its options must stay without effect.
     await writeFile(join(folder, 'func.yaml'), 'port: 1\nlogLevel: trace\n')
     const running = await start(folder)
@@ -121,7 +129,7 @@ for (const target of all.filter(({ kind }) => kind !== 'engine')) {
 }
 
 test.serial('a bundle – starts without its compile cache, and with a broken one', async (t) => {
-  const folder = join(outside, 'order')
+  const folder = await builtOutside(all.find(({ name }) => name === 'order')!)
   const cache = join(folder, 'dist', `function-${process.version}-${process.arch}.cache`)
   await writeFile(cache, 'not a cache')
   t.is((await (await start(folder)).end()).code, 0)
@@ -131,7 +139,7 @@ test.serial('a bundle – starts without its compile cache, and with a broken on
 
 test.serial('a bundle – is not written again when its sources are the same', async (t) => {
   const inventory = all.find(({ name }) => name === 'inventory')!
-  const target = { ...inventory, folder: join(outside, 'inventory') }
+  const target = { ...inventory, folder: await builtOutside(inventory) }
   t.false((await buildTarget(target, root)).changed)
   await writeFile(join(target.folder, 'dist', 'function.js'), '// somebody was here')
   t.true((await buildTarget(target, root, { compile: false })).changed)
@@ -139,7 +147,7 @@ test.serial('a bundle – is not written again when its sources are the same', a
 
 test.serial('the engine – its bundle starts alone with a folder of manifests, and ends with 0', async (t) => {
   const engine = all.find(({ kind }) => kind === 'engine')!
-  const folder = await buildOutside(engine)
+  const folder = await builtOutside(engine)
   const manifests = join(folder, 'manifests')
   await mkdir(manifests)
   const running = await start(folder, { MANIFESTS: manifests })
