@@ -22,6 +22,8 @@ export type BrokerUnderTest = {
   run: string
   /** Is it the local engine? Some of what it promises goes further than Knative. */
   local: boolean
+  /** Does it keep the order of a partition key? */
+  ordered: boolean
   /** Kills what delivers events, without warning, and starts it again. Undefined when that is not possible. */
   crash: (() => Promise<void>) | undefined
   stop(): Promise<void>
@@ -41,6 +43,7 @@ async function remoteBroker(run: string, ingressUrl: string, environment: NodeJS
     subscriber,
     run,
     local: false,
+    ordered: environment['BROKER_ORDERED'] !== 'no',
     crash: command === undefined ? undefined : async () => void (await promisify(execFile)('/bin/sh', ['-c', command])),
     stop: () => subscriber.stop(),
   }
@@ -71,6 +74,7 @@ async function localEngine(run: string, environment: NodeJS.ProcessEnv): Promise
           PORT: String(port),
           MANIFESTS: folder,
           EVENT_AUTHENTICATION: 'none',
+          DRAIN_DELAY_MS: '0',
           LOG_LEVEL: 'error',
         },
         stdio: ['ignore', 'inherit', 'inherit'],
@@ -85,6 +89,7 @@ async function localEngine(run: string, environment: NodeJS.ProcessEnv): Promise
     subscriber,
     run,
     local: true,
+    ordered: true,
     crash: async () => {
       await end(child, 'SIGKILL')
       child = await start()

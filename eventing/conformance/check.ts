@@ -5,6 +5,8 @@ export type Check = {
   title: string
   /** Only promised by the local engine: Knative does less, or only with a feature switched on. */
   localOnly?: boolean
+  /** Needs a broker that keeps the order of a partition key; one on in-memory channels does not. */
+  ordered?: boolean
   /** Needs a way to crash the broker. */
   crashes?: boolean
   run: (broker: BrokerUnderTest) => Promise<void>

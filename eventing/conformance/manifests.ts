@@ -1,6 +1,6 @@
 /**
- * The Broker and the Triggers that the suite needs. `node eventing/conformance/manifests.ts <subscriber address> [namespace]`
- * prints them for a cluster.
+ * The Broker and the Triggers that the suite needs. `node eventing/conformance/manifests.ts <subscriber address> [namespace]
+ * [broker class]` prints them for a cluster.
  */
 import { stringify } from 'yaml'
 
@@ -8,6 +8,8 @@ export type ConformanceOptions = {
   /** Where the broker reaches the suite's subscriber, for example `http://10.0.0.5:7000`. */
   subscriberUrl: string
   namespace: string
+  /** Default `Kafka`; another one takes its own default configuration. */
+  brokerClass?: string
   /** Kafka topics need no copies for a test. */
   replicationFactor?: number
 }
@@ -73,26 +75,30 @@ const nowhere = 'http://127.0.0.1:1/'
 export function conformanceManifests({
   subscriberUrl,
   namespace,
+  brokerClass = 'Kafka',
   replicationFactor = 1,
 }: ConformanceOptions): object[] {
   const at = (path: string) => ({ uri: `${subscriberUrl}/${path}` })
-  return [
-    {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { name: 'conformance-broker', namespace },
-      data: {
-        'bootstrap.servers': 'kafka.infra.svc.cluster.local:9092',
-        'default.topic.partitions': '4',
-        'default.topic.replication.factor': String(replicationFactor),
-      },
+  const config = { apiVersion: 'v1', kind: 'ConfigMap', name: 'conformance-broker', namespace }
+  const ofKafka = brokerClass === 'Kafka'
+  const configMap = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'conformance-broker', namespace },
+    data: {
+      'bootstrap.servers': 'kafka.infra.svc.cluster.local:9092',
+      'default.topic.partitions': '4',
+      'default.topic.replication.factor': String(replicationFactor),
     },
+  }
+  return [
+    ...(ofKafka ? [configMap] : []),
     {
       apiVersion: 'eventing.knative.dev/v1',
       kind: 'Broker',
-      metadata: { name: brokerName, namespace, annotations: { 'eventing.knative.dev/broker.class': 'Kafka' } },
+      metadata: { name: brokerName, namespace, annotations: { 'eventing.knative.dev/broker.class': brokerClass } },
       spec: {
-        config: { apiVersion: 'v1', kind: 'ConfigMap', name: 'conformance-broker', namespace },
+        ...(ofKafka ? { config } : {}),
         delivery: { ...quick, deadLetterSink: at('dead/broker') },
       },
     },
@@ -119,13 +125,15 @@ export function conformanceManifests({
 }
 
 if (import.meta.main) {
-  const [subscriberUrl, namespace = 'default'] = process.argv.slice(2)
+  const [subscriberUrl, namespace = 'default', brokerClass = 'Kafka'] = process.argv.slice(2)
   if (subscriberUrl === undefined) {
-    process.stderr.write('usage: node eventing/conformance/manifests.ts <address of the subscriber> [namespace]\n')
+    process.stderr.write(
+      'usage: node eventing/conformance/manifests.ts <address of the subscriber> [namespace] [broker class]\n',
+    )
     process.exit(64)
   }
   process.stdout.write(
-    conformanceManifests({ subscriberUrl, namespace })
+    conformanceManifests({ subscriberUrl, namespace, brokerClass })
       .map((manifest) => stringify(manifest))
       .join('---\n'),
   )
