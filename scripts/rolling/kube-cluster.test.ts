@@ -91,6 +91,19 @@ test('cluster – a patch goes out as one JSON patch of the rollout, and says wh
   await t.throwsAsync(broken.cluster.patchService(operations), { message: /webhook/ })
 })
 
+test('cluster – reads without its proxy when that has ended', async (t) => {
+  const fake = await createFakeKubectl([
+    { when: 'revisions/gone', exitCode: 1, stderr: 'Error from server (NotFound): revisions "gone" not found' },
+    { when: '^get --raw', stdout: '{"metadata":{"name":"order"}}' },
+  ])
+  t.teardown(() => fake.remove())
+  const api = { get: () => fetch('http://127.0.0.1:1/') }
+  const cluster = kubeCluster(connectKubectl({ program: fake.program }), api, target)
+  t.like(await cluster.readService(), { metadata: { name: 'order' } })
+  t.is(await cluster.readRevision('gone'), undefined)
+  t.deepEqual((await fake.calls())[0]?.args, ['get', '--raw', servicePath])
+})
+
 /** As kubectl 1.34 says it. */
 const refusals = [
   'The request is invalid: the server rejected our request due to an error in our request',

@@ -30,8 +30,24 @@ export function kubeCluster(
   const leases = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`
   const core = `/api/v1/namespaces/${namespace}`
 
+  /** Ctrl-C in a terminal reaches the proxy as well, and the way back has to be found without it. */
+  const readByCommand = async (path: string, timeoutMs: number): Promise<string> => {
+    try {
+      return await kubectl.run(['get', '--raw', path], { timeoutMs })
+    } catch (error) {
+      if (error instanceof KubectlError && error.failure === 'not-found') throw new StatusError(404, error.message)
+      if (error instanceof KubectlError && error.failure === 'forbidden') throw new StatusError(403, error.message)
+      throw error
+    }
+  }
   const readOnce = async (path: string, timeoutMs: number): Promise<string> => {
-    const response = await api.get(path, { timeoutMs })
+    let response: Response
+    try {
+      response = await api.get(path, { timeoutMs })
+    } catch (error) {
+      if (error instanceof TypeError) return readByCommand(path, timeoutMs)
+      throw error
+    }
     const text = await response.text()
     if (!response.ok) throw new StatusError(response.status, `${path}: ${response.status} ${messageIn(text)}`)
     return text
