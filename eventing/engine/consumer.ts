@@ -1,8 +1,7 @@
 /** One consumer group: fetches in batches, delivers by lanes, commits watermarks. Serves a Trigger or a KafkaSource. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Admin, Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
-import { checkAttributes, type EventMessage } from '@stampede/shared/events/cloud-event.ts'
-import { decodeKafka } from '@stampede/shared/kafka/cloud-event.ts'
+import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs'
+import type { EventMessage } from '@stampede/shared/events/cloud-event.ts'
 import { createConsumer, rebalanceTimeoutMs } from '@stampede/shared/kafka/connect.ts'
 import { assignerThatWaits } from './before-join.ts'
 import type { Deliver } from './deliver.ts'
@@ -10,7 +9,7 @@ import { Lanes } from './lanes.ts'
 import type { EngineLog } from './log.ts'
 import type { ConsumerMetrics } from './metrics.ts'
 import type { ConsumerPlan } from './plan.ts'
-import { wrapRecord } from './wrap-record.ts'
+import { readRecord } from './read-record.ts'
 
 export type StartOffset = { topic: string; partition: number; offset: string }
 
@@ -270,11 +269,11 @@ export class EventConsumer {
     const { topic, partition } = batch
     const state = this.#partitions.get(`${topic}/${partition}`)
     if (!state || this.#stopping) return
-    const { plan, maximumHeld, metrics } = this.#options
+    const { plan, maximumHeld, metrics, log } = this.#options
     let held = 0
     for (const record of batch.messages) {
       const offset = BigInt(record.offset)
-      const message = this.#read(topic, partition, record)
+      const message = readRecord(plan, log, topic, partition, record)
       if (message && plan.filter(message.attributes)) {
         state.lanes.push(offset, record.key?.toString() ?? '', message)
       } else {
@@ -293,18 +292,6 @@ export class EventConsumer {
     // Every consumer group fetches every event of the topic: under load they come in batches, not one by one. The first event after
     // a pause in the flow is not held up.
     await sleep(gatherMs)
-  }
-
-  #read(topic: string, partition: number, record: KafkaMessage): EventMessage | undefined {
-    const { plan, log } = this.#options
-    const message = decodeKafka(record)
-    if (message && checkAttributes(message.attributes).length === 0) return message
-    if (plan.kind === 'source') return wrapRecord(plan.wrapSource, topic, partition, record)
-    log.error(
-      { consumer: plan.name, topic, partition, offset: record.offset },
-      'record of a broker topic is no CloudEvent; it is left out',
-    )
-    return undefined
   }
 
   #commit(options: { asSignOfLife?: boolean } = {}): Promise<void> {
