@@ -12,14 +12,10 @@ import type { Host } from './host.ts'
 export type EventAuthentication = (headers: IncomingHttpHeaders, functionName: string | undefined) => Promise<void>
 
 export function createEventAuthentication(host: Host): EventAuthentication {
-  switch (host.config.EVENT_AUTHENTICATION) {
-    case 'none':
-      return async () => {}
-    case 'token':
-      return async (headers) => authorise('service', await authenticate(headers, host.verifier))
-    case 'oidc':
-      return byOidc(host)
-  }
+  const mode = host.config.EVENT_AUTHENTICATION
+  if (mode === 'none') return async () => {}
+  if (mode === 'oidc') return byOidc(host)
+  return async (headers) => authorise('service', await authenticate(headers, host.verifier))
 }
 
 function byOidc(host: Host): EventAuthentication {
