@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import test from 'ava'
 import { addCounts, countsBetween, readRequestCounts } from './request-metrics.ts'
 import { parseMetrics, quantile } from './prometheus-text.ts'
@@ -59,4 +60,26 @@ test('queue-proxy – the message for the autoscaler; zeros are not on the wire;
   t.is(readStat(new Uint8Array()), undefined)
   t.is(readStat(Buffer.from('<html>not found</html>')), undefined)
   t.is(readStat(encodeStat('pod-1', 2.5, 40).subarray(0, 12)), undefined)
+})
+
+test('queue-proxy – the page of a real pod (Serving module 0.50): requests, errors, quantiles', async (t) => {
+  const page = await readFile(new URL('recorded/queue-proxy-9091.txt', import.meta.url), 'utf8')
+  const counts = readRequestCounts(page)!
+  t.is(counts.requests, 731)
+  t.is(counts.errors, 0)
+  t.is(counts.buckets.get(5), 618)
+  t.is(counts.buckets.get(Number.POSITIVE_INFINITY), 731)
+  t.true(quantile(counts.buckets, 0.5)! < 5)
+  const p99Ms = quantile(counts.buckets, 0.99)!
+  t.true(p99Ms > 25 && p99Ms <= 75, String(p99Ms))
+})
+
+test('queue-proxy – the message of a real pod (Serving module 0.50) without requests', (t) => {
+  const recorded =
+    '0a2768656c6c6f2d30303030312d6465706c6f796d656e742d373639376366373862642d633637393231e1e65ca348002640'
+  t.deepEqual(readStat(Buffer.from(recorded, 'hex')), {
+    podName: 'hello-00001-deployment-7697cf78bd-c6792',
+    concurrency: 0,
+    requestsPerSecond: 0,
+  })
 })
