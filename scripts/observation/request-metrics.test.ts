@@ -67,7 +67,7 @@ test('queue-proxy – the page of a real pod (Serving module 0.50): requests, er
   const counts = readRequestCounts(page)!
   t.is(counts.requests, 731)
   t.is(counts.errors, 0)
-  t.is(counts.buckets.get(5), 618)
+  t.is(counts.buckets.get(5), 617)
   t.is(counts.buckets.get(Number.POSITIVE_INFINITY), 731)
   t.true(quantile(counts.buckets, 0.5)! < 5)
   const p99Ms = quantile(counts.buckets, 0.99)!
