@@ -37,7 +37,8 @@ async function get({ url, caFile, tokenFile }: RemoteKeysOptions, signal: AbortS
   const [ca, token] = await Promise.all([readText(caFile), readText(tokenFile)])
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const headers = {
-    accept: 'application/json',
+    // The API server offers the first alone and answers 406 to who does not name it.
+    accept: 'application/jwk-set+json, application/json;q=0.9',
     ...(token === undefined ? {} : { authorization: `Bearer ${token.trim()}` }),
   }
   // No agent: the next fetch is minutes away, and a kept connection would keep the old certificate. Redirects are not followed.
@@ -53,7 +54,9 @@ async function get({ url, caFile, tokenFile }: RemoteKeysOptions, signal: AbortS
     if (bytes > maximumBytes) throw new Error(`the keys at ${url.href} are more than ${maximumBytes} bytes`)
     chunks.push(chunk)
   }
-  return new Response(Buffer.concat(chunks), { status: response.statusCode ?? 500 })
+  // jose says no more than that it was not 200.
+  if (response.statusCode !== 200) throw new Error(`${url.href} answers ${response.statusCode} and no keys`)
+  return new Response(Buffer.concat(chunks))
 }
 
 async function readText(file: string | undefined): Promise<string | undefined> {

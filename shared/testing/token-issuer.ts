@@ -44,7 +44,10 @@ export async function startTokenIssuer() {
   const server: Server = createServer(certificate, (request, response) => {
     state.asked.push(request.headers)
     if (state.silent) return
-    response.writeHead(state.status, { 'content-type': 'application/jwk-set+json' })
+    const { status } = state
+    // As the API server of Kubernetes does.
+    const acceptable = /application\/jwk-set\+json|\*\/\*/.test(request.headers.accept ?? '*/*')
+    response.writeHead(acceptable ? status : 406, { 'content-type': 'application/jwk-set+json' })
     response.end(state.body ?? JSON.stringify({ keys }))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
