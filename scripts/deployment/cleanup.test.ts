@@ -26,6 +26,7 @@ const deleted = ({ calls }: MemoryCluster) =>
 
 const everything = {
   'services.serving.knative.dev': ['stampede order services', 'stampede seckill services'],
+  services: ['stampede order services Route'],
   'deployments.apps': ['stampede eventing-engine eventing'],
   'statefulsets.apps': ['infra redis infra'],
   secrets: ['stampede stampede-identity init', 'stampede stampede-redis infra', 'infra redis infra'],

@@ -145,15 +145,17 @@ async function findAll({ kubectl }: DeployContext, resources: readonly string[])
           '-l',
           stageLabel,
           '-o',
-          String.raw`jsonpath={range .items[*]}{.metadata.namespace}{"\t"}{.metadata.name}{"\t"}{.metadata.labels.stampede\.io/stage}{"\n"}{end}`,
+          String.raw`jsonpath={range .items[*]}{.metadata.namespace}{"\t"}{.metadata.name}{"\t"}{.metadata.labels.stampede\.io/stage}{"\t"}{.metadata.ownerReferences[0].kind}{"\n"}{end}`,
         ])
-        return text
-          .split('\n')
-          .filter((line) => line !== '')
-          .map((line): Found => {
-            const [where = '', name = '', stage = ''] = line.split('\t')
-            return { resource, namespace: where, name, stage }
-          })
+        return (
+          text
+            .split('\n')
+            .filter((line) => line !== '')
+            .map((line) => line.split('\t'))
+            // What belongs to something else inherits its labels, and goes with it.
+            .filter(([, , , owner = '']) => owner === '')
+            .map(([where = '', name = '', stage = '']): Found => ({ resource, namespace: where, name, stage }))
+        )
       } catch (error) {
         if (error instanceof KubectlError && (error.failure === 'not-found' || error.failure === 'forbidden')) return []
         throw error
@@ -214,5 +216,12 @@ async function awaitPods(context: DeployContext, namespaces: readonly string[]):
 function countsOf(things: readonly Found[]): string {
   const counts = new Map<string, number>()
   for (const { resource } of things) counts.set(resource, (counts.get(resource) ?? 0) + 1)
-  return [...counts].map(([resource, count]) => `${count} ${resource.split('.')[0]}`).join(', ') || 'nothing else'
+  return (
+    [...counts]
+      .map(
+        ([resource, count]) =>
+          `${count} ${resource === 'services' || resource.startsWith('services.') ? resource : resource.split('.')[0]}`,
+      )
+      .join(', ') || 'nothing else'
+  )
 }

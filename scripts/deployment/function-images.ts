@@ -64,10 +64,7 @@ export async function imagesFor(
     say(`would build bundles and images of ${toBuild.join(', ')} with ${tool}`)
     return images
   }
-  if (!options.skipBuild) {
-    say('Bundling the functions …')
-    await options.buildBundles()
-  }
+  if (!options.skipBuild) await options.buildBundles()
   for (const name of toBuild) {
     const beganMs = now()
     const image = await options.buildImage({

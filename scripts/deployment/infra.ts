@@ -63,7 +63,7 @@ async function external(context: DeployContext, given: Partial<Addresses>): Prom
     throw new DeployError(
       `--infra external needs ${missing.join(', ')} in the environment: redis://[user:password@]host:port, host:port,…, mysql://user:password@host:port/database. Addresses as pods see them.`,
     )
-  context.say('The functions check these addresses when they become ready (step services).')
+  context.say('Whether pods can reach these addresses is tried by the step services.')
 }
 
 /** Without quoting them: they hold passwords. */

@@ -35,7 +35,9 @@ export async function runStep(
     buildImage,
     async buildBundles() {
       // Once for the engine and the functions together.
-      if (!bundled) await buildBundles()
+      if (bundled) return
+      context.say('Bundling the functions …')
+      await buildBundles()
       bundled = true
     },
   }
