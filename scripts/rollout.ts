@@ -89,7 +89,8 @@ await runCommand(async ({ say, defer }) => {
       say(error.message)
       return 1
     }
-    say(`What is half-way is put right by: scripts/rollout ${request.service} --abort`)
+    if (request.action === 'roll-out' && !request.dryRun)
+      say(`What is half-way is put right by: scripts/rollout ${request.service} --abort`)
     throw error
   }
 })

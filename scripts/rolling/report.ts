@@ -25,9 +25,13 @@ export function describeService(service: KnativeService): string[] {
 /** @throws TrafficError when it could not begin */
 export function describePlan(plan: RolloutPlan, service: KnativeService): string[] {
   const { limits } = plan
-  const stable = stableRevision(service)
+  const state = readState(service)
+  const stable = state?.phase === 'running' ? state.stable.revision : stableRevision(service)
   return [
     ...describeService(service),
+    ...(state?.phase === 'running'
+      ? ['That rollout is half-way: would first end it, unless its command still lives (then this one is refused).']
+      : []),
     `Would pin all traffic to ${stable}, then set the image ${plan.image}, wait at most ${plan.readyWithinMs / 1_000} s for its revision,`,
     `tag it "${plan.tag}", warm it, then give it ${plan.steps.map((step) => `${step} %`).join(', ')}: each for at least ${limits.stepMs / 1_000} s and`,
     `${limits.minRequests} requests, at most ${limits.maxStepMs / 1_000} s (then: ${limits.fewRequests}); errors at most ${percent(limits.maxErrorRate)}, p99 at most ${limits.maxP99Ms} ms.`,
