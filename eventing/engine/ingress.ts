@@ -14,6 +14,8 @@ export type IngressOptions = {
   /** Answers other than events: health, metrics, lag. False when the path is not one of them. */
   pages: (request: IncomingMessage, response: ServerResponse) => boolean
   onAnswer: (status: number) => void
+  /** From then on each connection ends with its answer: one that is kept would be cut when the server closes. */
+  isStopping?: () => boolean
   log: EngineLog
   limits: IngressLimits
 }
@@ -56,6 +58,7 @@ export function createIngress(options: IngressOptions): Server {
   }
 
   const server = createServer((request, response) => {
+    if (options.isStopping?.()) response.shouldKeepAlive = false
     response.on('finish', () => options.onAnswer(response.statusCode))
     if (options.pages(request, response)) return
     accept(request, response).catch((error: unknown) => {

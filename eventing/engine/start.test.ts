@@ -157,7 +157,8 @@ test('stop – says at once that it is not ready, and takes events until nobody 
   const first = await start(manifests, { limits: { drainDelayMs: 1_000 } })
   const stopped = first.stop()
   t.is((await fetch(`${first.url}/health/readiness`)).status, 503)
-  t.is((await fetch(`${first.url}/health/liveness`)).status, 200)
+  const alive = await fetch(`${first.url}/health/liveness`)
+  t.deepEqual([alive.status, alive.headers.get('connection')], [200, 'close'])
   await createPublisher({ sink: first.ingressUrl })(event('late'))
   await stopped
   await t.throwsAsync(fetch(`${first.url}/health/liveness`))

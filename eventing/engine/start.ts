@@ -150,6 +150,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         lag,
         isReady: () => !stopping.signal.aborted && all.every((consumer) => consumer.isJoined),
       }),
+      isStopping: () => stopping.signal.aborted,
       onAnswer: (status) => metrics.ingress.inc({ status: String(status) }),
       log,
       limits,
