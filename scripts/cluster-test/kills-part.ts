@@ -8,10 +8,10 @@ import { serviceKind } from './trial.ts'
 
 const saleWithinMs = 900_000
 /** Between one kill and the next. */
-const betweenMs = 3_000
+const betweenMs = 2_000
 const podWithinMs = 60_000
 const sale =
-  '--stock 400 --warm-rate 5 --warm-seconds 5 --burst-rate 40 --burst-seconds 15 --plateau-rate 20 --plateau-seconds 30 --end-seconds 5 --connections 32 --down-within 0'
+  '--stock 900 --warm-rate 5 --warm-seconds 5 --burst-rate 40 --burst-seconds 15 --plateau-rate 20 --plateau-seconds 30 --end-seconds 5 --connections 32 --down-within 0'
 
 export const killsPart: Part = {
   name: 'kills',
@@ -58,40 +58,52 @@ async function functionsOf({ kubectl, namespace }: PartContext): Promise<string[
     '-l',
     'app.kubernetes.io/component=function',
   ])
-  return items.map(({ metadata }) => metadata.name).sort()
+  // What sells and stores first, while the sale is at its height.
+  const rank = (name: string) => hottest.indexOf(name) + 1 || hottest.length + 1
+  return items.map(({ metadata }) => metadata.name).sort((one, other) => rank(one) - rank(other))
 }
+
+const hottest = ['seckill', 'order']
 
 /** Without a grace period, as a node that dies takes it. A function without pods is woken first. */
 async function killOne(context: PartContext, name: string): Promise<string | undefined> {
-  const { kubectl, namespace, say, connection, ingress, signal } = context
+  const { kubectl, namespace, say, signal } = context
+  for (const untilMs = Date.now() + podWithinMs; Date.now() < untilMs && !signal.aborted;) {
+    const text = await kubectl.run([
+      '-n',
+      namespace,
+      'get',
+      'pods',
+      '-l',
+      `serving.knative.dev/service=${name}`,
+      '--field-selector=status.phase=Running',
+      '-o',
+      'jsonpath={range .items[*]}{.metadata.name} {.metadata.deletionTimestamp}{"\\n"}{end}',
+    ])
+    // A pod that is ending already is no victim.
+    const pod = text
+      .split('\n')
+      .map((line) => line.trim())
+      .find((line) => line !== '' && !line.includes(' '))
+    if (pod !== undefined) {
+      await kubectl.run(['-n', namespace, 'delete', 'pod', pod, '--grace-period=0', '--force', '--wait=false'])
+      say(`  killed ${pod}`)
+      return pod
+    }
+    await wake(context, name)
+  }
+  return undefined
+}
+
+async function wake({ kubectl, namespace, connection, ingress }: PartContext, service: string): Promise<void> {
   const route = await routeOf(kubectl, {
     namespace,
-    service: name,
+    service,
     connection,
     ...(ingress === undefined ? {} : { ingress }),
   })
   try {
-    for (const untilMs = Date.now() + podWithinMs; Date.now() < untilMs && !signal.aborted;) {
-      const text = await kubectl.run([
-        '-n',
-        namespace,
-        'get',
-        'pods',
-        '-l',
-        `serving.knative.dev/service=${name}`,
-        '--field-selector=status.phase=Running',
-        '-o',
-        'jsonpath={.items[*].metadata.name}',
-      ])
-      const [pod] = text.split(' ').filter((word) => word !== '')
-      if (pod !== undefined) {
-        await kubectl.run(['-n', namespace, 'delete', 'pod', pod, '--grace-period=0', '--force', '--wait=false'])
-        say(`  killed ${pod}`)
-        return pod
-      }
-      await send(route, '/health/readiness', { timeoutMs: 30_000 }).catch(() => undefined)
-    }
-    return undefined
+    await send(route, '/health/readiness', { timeoutMs: 30_000 }).catch(() => undefined)
   } finally {
     await route.close()
   }

@@ -25,7 +25,8 @@ export async function runScript(
       rest = lines.pop() ?? ''
       for (const line of lines) {
         if (line.trim() === '' || line.startsWith('{')) continue
-        say(`  ${line}`)
+        // A line for each second is for eyes that watch that command alone.
+        if (!/^\s*\d+ s \|/.test(line)) say(`  ${line}`)
         options.onLine?.(line)
       }
     },
