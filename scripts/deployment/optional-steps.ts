@@ -44,10 +44,10 @@ export async function gateway(context: DeployContext, domain: string | undefined
   if (!context.dryRun) context.say(`The DNS has to lead these names to the ingress of Knative.`)
 }
 
-/** In the base a mapping and its claim have the name of their function. */
-const underDomain = (manifest: Manifest, domain: string): Manifest => ({
+/** Mappings and claims are called `<function>.<some domain>`, or by the function alone. */
+export const underDomain = (manifest: Manifest, domain: string): Manifest => ({
   ...manifest,
-  metadata: { ...manifest.metadata, name: `${manifest.metadata.name}.${domain}` },
+  metadata: { ...manifest.metadata, name: `${manifest.metadata.name.split('.')[0]}.${domain}` },
 })
 
 function targetOf(mappings: readonly Manifest[], name: string): string {

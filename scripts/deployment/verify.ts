@@ -85,16 +85,12 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
 
   try {
     await step('routes to the functions', [`kubectl -n ${namespace} get services.serving.knative.dev`], async () => {
-      for (const service of functions)
-        routes.set(
-          service,
-          await routeOf(kubectl, {
-            namespace,
-            service,
-            connection,
-            ...(options.ingress === undefined ? {} : { ingress: options.ingress }),
-          }),
-        )
+      const ingress = options.ingress === undefined ? {} : { ingress: options.ingress }
+      await Promise.all(
+        functions.map(async (service) =>
+          routes.set(service, await routeOf(kubectl, { namespace, service, connection, ...ingress })),
+        ),
+      )
     })
     const seckill = routes.get('seckill') as Route
     say(`  ${seckill.url} by ${seckill.connect} (${seckill.by})`)
