@@ -118,6 +118,10 @@ export async function prepareClusterSale(
       })
     },
   )
+  // From zero each needs seconds to wake up; the time to the start counts from when they are awake.
+  await Promise.all(
+    [...found.values()].map((route) => send(route, '/health/readiness', { timeoutMs: requestTimeoutMs })),
+  )
   const startsAtMs = Date.now() + terms.startsInMs
   const activityId = await staff.prepareActivity({
     name: terms.name,

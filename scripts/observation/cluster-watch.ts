@@ -35,6 +35,9 @@ export function createClusterWatch(options: {
   let scales = new Map<string, Scale>()
   let lagSource: LagSource | undefined
   let lagAgainAtMs = 0
+  let turn = 0
+  let newest = 0
+  let reading = false
 
   const readOrGap = async <T>(source: string, work: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -45,13 +48,13 @@ export function createClusterWatch(options: {
     }
   }
 
-  const readLag = async (): Promise<Record<string, number> | undefined> => {
+  const readLag = async (seen: readonly PodObject[]): Promise<Record<string, number> | undefined> => {
     if (lagSource === undefined) {
       if (nowMs() < lagAgainAtMs) return undefined
       lagAgainAtMs = nowMs() + lookForLagAgainMs
       lagSource = await readOrGap('lag', () => findLagSource(api, namespace))
     }
-    return lagSource && readOrGap('lag', () => lagSource!.read(pods))
+    return lagSource && readOrGap('lag', () => lagSource!.read(seen))
   }
 
   const isWatched = (name: string) => functions === undefined || functions.includes(name)
@@ -63,6 +66,8 @@ export function createClusterWatch(options: {
     readStock: undefined,
     async look() {
       const stockReader = watch.readStock
+      turn += 1
+      const own = turn
       const [podList, scaleList, stock] = await Promise.all([
         readOrGap('pods', () =>
           getJson<{ items: PodObject[] }>(api, `/api/v1/namespaces/${namespace}/pods?resourceVersion=0`),
@@ -72,26 +77,43 @@ export function createClusterWatch(options: {
         ),
         stockReader && readOrGap('stock', stockReader),
       ])
-      if (podList !== undefined) pods = podList.items
-      if (scaleList !== undefined) scales = scalesOf(scaleList.items)
+      const seen = podList?.items ?? []
+      // A slow answer does not take the place of a newer one.
+      if (own > newest) {
+        newest = own
+        if (podList !== undefined) pods = seen
+        if (scaleList !== undefined) scales = scalesOf(scaleList.items)
+      }
+      const scalesSeen = scaleList === undefined ? scales : scalesOf(scaleList.items)
 
-      const byFunction = new Map<string, PodObject[]>([...scales.keys()].filter(isWatched).map((name) => [name, []]))
-      for (const pod of pods) {
+      const byFunction = new Map<string, PodObject[]>(
+        [...scalesSeen.keys()].filter(isWatched).map((name) => [name, []]),
+      )
+      for (const pod of seen) {
         const name = pod.metadata.labels?.[serviceLabel]
         if (name === undefined || !isWatched(name)) continue
         byFunction.set(name, [...(byFunction.get(name) ?? []), pod])
       }
-      const [figures, lag] = await Promise.all([
-        podList === undefined
-          ? new Map<string, FunctionSample>()
-          : readFigures(new Map([...byFunction].map(([name, own]) => [name, namesOfReady(own)]))),
-        podList === undefined ? undefined : readLag(),
-      ])
+      // What the pods themselves tell is a difference to the reading before: one reading at a time.
+      const mayRead = podList !== undefined && !reading
+      let figures = new Map<string, FunctionSample>()
+      let lag: Record<string, number> | undefined
+      if (mayRead) {
+        reading = true
+        try {
+          ;[figures, lag] = await Promise.all([
+            readFigures(new Map([...byFunction].map(([name, mine]) => [name, namesOfReady(mine)]))),
+            readLag(seen),
+          ])
+        } finally {
+          reading = false
+        }
+      }
       const functionSamples: Record<string, FunctionSample> = {}
-      for (const [name, own] of byFunction) {
-        const scale = scales.get(name)
+      for (const [name, mine] of byFunction) {
+        const scale = scalesSeen.get(name)
         functionSamples[name] = {
-          ...(podList === undefined ? {} : { pods: countPods(own) }),
+          ...(podList === undefined ? {} : { pods: countPods(mine) }),
           ...(scaleList === undefined || scale === undefined ? {} : { desired: scale.desired, actual: scale.actual }),
           ...figures.get(name),
         }
@@ -99,7 +121,7 @@ export function createClusterWatch(options: {
       // The engine scales too, by KEDA; it is no Knative Service and has no queue-proxy.
       if (lagSource?.kind === 'engine' && podList !== undefined) {
         const { selector } = lagSource
-        const engines = pods.filter(({ metadata }) =>
+        const engines = seen.filter(({ metadata }) =>
           Object.entries(selector).every(([name, value]) => metadata.labels?.[name] === value),
         )
         functionSamples[engineService] = { pods: countPods(engines) }
@@ -117,14 +139,13 @@ export function createClusterWatch(options: {
 const namesOfReady = (pods: readonly PodObject[]): string[] =>
   pods.filter((pod) => phaseOf(pod) === 'ready').map(({ metadata }) => metadata.name)
 
-/** Functions that have more pods than their minimum, or some that are still ending. */
-export function notAtMinimum(sample: ClusterSample, minimums: Record<string, number>): string[] {
+/** Functions with more pods than their minimum. Pods that end count no more: they only answer what they have taken. */
+export function notAtMinimum(sample: Pick<ClusterSample, 'functions'>, minimums: Record<string, number>): string[] {
   return Object.entries(minimums)
     .filter(([name, minimum]) => {
       const pods = sample.functions[name]?.pods
       // Unknown is not "at the minimum".
-      if (pods === undefined) return true
-      return pods.pending + pods.creating + pods.running + pods.terminating > 0 || pods.ready > minimum
+      return pods === undefined || pods.pending + pods.creating + pods.running + pods.ready > minimum
     })
     .map(([name]) => name)
 }

@@ -77,7 +77,11 @@ export async function drain(options: DrainOptions, effects: DrainEffects): Promi
       await rest(options.everySeconds * 1_000)
       if (turn % 2 === 1) {
         say('A new revision: all pods of the old one go')
+        const old = (await look()).filter((pod) => phaseOf(pod) !== 'terminating').map(({ metadata }) => metadata.name)
         await effects.replaceAll(turn)
+        const deadlineMs = nowMs() + twoReadyWithinMs
+        const stays = (pod: PodObject) => old.includes(pod.metadata.name) && phaseOf(pod) !== 'terminating'
+        while ((await look()).some(stays) && nowMs() < deadlineMs) await rest(lookEveryMs)
         continue
       }
       // The last ready pod is not taken: that would be an outage and not a drain.

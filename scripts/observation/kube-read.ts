@@ -13,7 +13,8 @@ export class ReadError extends Error {
   }
 }
 
-const timeoutMs = 2_000
+/** Looks overlap, so one that waits this long holds nobody up. */
+const timeoutMs = 5_000
 
 async function read(api: KubeReader, path: string): Promise<Response> {
   const response = await api.get(path, { timeoutMs })

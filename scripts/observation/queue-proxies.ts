@@ -24,6 +24,7 @@ export function createQueueProxies(options: {
   const { api, namespace, gaps, nowMs = Date.now } = options
   const before = new Map<string, RequestCounts>()
   let requestsAgainAtMs = 0
+  let everAnswered = false
 
   const statOf = async (pod: string): Promise<Stat | undefined> => {
     try {
@@ -40,16 +41,18 @@ export function createQueueProxies(options: {
   const requestsOf = async (pod: string, first: boolean): Promise<RequestCounts | 'unreadable'> => {
     try {
       const counts = readRequestCounts(await podText(api, namespace, pod, requestsPort, '/metrics'))
+      everAnswered = true
       const nothing: RequestCounts = { requests: 0, errors: 0, buckets: new Map() }
       if (counts === undefined) return nothing
       const known = before.get(pod)
       before.set(pod, counts)
       return known === undefined && first ? nothing : countsBetween(known, counts)
     } catch (error) {
-      gaps.note(
-        `latency and errors at the queue-proxy (port ${requestsPort}; needs request-metrics-protocol: prometheus in knative-serving/config-observability)`,
-        error,
-      )
+      const hint = everAnswered
+        ? ''
+        : '; it needs request-metrics-protocol: prometheus in ConfigMap knative-serving/config-observability'
+      const reason = error instanceof Error ? error.message : String(error)
+      gaps.note(`latency and errors at a queue-proxy (port ${requestsPort})`, `${reason}${hint}`)
       return 'unreadable'
     }
   }

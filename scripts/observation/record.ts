@@ -1,6 +1,6 @@
 /** Takes a sample each second. */
 import type { ClusterWatch } from './cluster-watch.ts'
-import type { ClusterSample, LoadSecond, Sample } from './samples.ts'
+import type { LoadSecond, Sample } from './samples.ts'
 
 export type Recorder = {
   samples: readonly Sample[]
@@ -14,6 +14,8 @@ export type Recorder = {
 
 /** Six hours: more is a mistake, and memory has an end. */
 const maximumSamples = 21_600
+/** Looks under way at once. */
+const maximumLooks = 4
 
 export type Ticks = (work: () => void) => () => void
 
@@ -32,35 +34,30 @@ export function startRecorder(options: {
   const samples: Sample[] = []
   const loads: LoadSecond[] = []
   let second = -1
-  let looking = false
+  let looks = 0
   let stopped = false
+
+  const look = async (sample: Sample): Promise<void> => {
+    // The cluster answers slower than the seconds pass: this one has only what is known here.
+    if (looks >= maximumLooks) return
+    looks += 1
+    try {
+      Object.assign(sample, await watch.look())
+    } finally {
+      looks -= 1
+    }
+  }
 
   const take = () => {
     if (samples.length >= maximumSamples || stopped) return
+    // The second before is whole by now, unless the cluster is slow.
+    if (samples.length > 0) onSample(samples)
     second += 1
     const sample: Sample = { atMs: nowMs(), second, phase: recorder.phase(), functions: {} }
     const load = loads.shift()
     if (load !== undefined) sample.load = load
     samples.push(sample)
-    const done = (cluster: ClusterSample | undefined) => {
-      Object.assign(sample, cluster)
-      if (!stopped) onSample(samples)
-    }
-    if (looking) {
-      // The cluster answers slower than the seconds pass: this one has only what is known here.
-      done(undefined)
-      return
-    }
-    looking = true
-    void (async () => {
-      try {
-        done(await watch.look())
-      } catch {
-        done(undefined)
-      } finally {
-        looking = false
-      }
-    })()
+    look(sample).catch(() => undefined)
   }
   const recorder: Recorder = {
     samples,

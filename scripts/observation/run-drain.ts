@@ -49,7 +49,7 @@ export async function runDrain(
     name: 'Observed: drain',
     stock: run.stock,
     buckets: 1,
-    startsInMs: 5_000,
+    startsInMs: 15_000,
     lengthMs: 4 * 3_600_000,
   })
   say(`Making ${copyName}, a copy of seckill with ${pods} pods …`)

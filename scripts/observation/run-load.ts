@@ -37,6 +37,8 @@ export type LoadRunEffects = {
 }
 
 const lookEveryMs = 500
+/** Samples whose look at the cluster may not be finished. */
+const stillFilledIn = 4
 /** After everything is back: the flat end of the plots. */
 const restMs = 3_000
 
@@ -48,14 +50,18 @@ export async function runLoad(run: LoadRun, effects: LoadRunEffects): Promise<Su
     const deadlineMs = nowMs() + run.downWithinMs
     // The phase has to be in a sample that was taken after it began.
     const from = recorder.second() + 1
-    for (;;) {
-      const last = recorder.samples.at(-1)
-      const above = last === undefined || last.second <= from ? undefined : notAtMinimum(last, watch.minimums())
-      if (above?.length === 0) return true
+    // Each function for itself: schedules wake some up while others still go down.
+    const waiting = new Set(Object.keys(watch.minimums()))
+    for (let seen = from; ;) {
+      for (const sample of recorder.samples.filter(({ second }) => second > seen)) {
+        const above = new Set(notAtMinimum(sample, watch.minimums()))
+        for (const name of waiting) if (!above.has(name)) waiting.delete(name)
+      }
+      // The last ones may still be filled in.
+      seen = Math.max(seen, recorder.second() - stillFilledIn)
+      if (waiting.size === 0 && recorder.second() > from) return true
       if (nowMs() > deadlineMs) {
-        say(
-          `Not at the minimum after ${run.downWithinMs / 1_000} s: ${above?.join(', ') ?? 'the cluster could not be read'}.`,
-        )
+        say(`Not at the minimum after ${run.downWithinMs / 1_000} s: ${[...waiting].join(', ')}.`)
         return false
       }
       await rest(lookEveryMs)

@@ -8,7 +8,7 @@ export type FunctionSummary = {
   maxReadyPods: number
   /** From the begin of the load to the first ready pod; 0 when one was ready, null when none came. */
   secondsToFirstPod: number | null
-  /** From the end of the load until only the minimum of pods was left and none was ending; null: not within the limit. */
+  /** From the end of the load until it had no more pods than its minimum for the first time (not counting those that end); null: not within the limit. */
   secondsToMinimum: number | null
   minimum: number
 }
@@ -86,9 +86,10 @@ function summariseFunction(
     return pods === undefined ? [] : [{ second, pods }]
   })
   const first = known.find(({ second, pods }) => second >= load.beginSecond && pods.ready > 0)
-  // The last second in which it had more than its minimum: what lies behind is the rest.
-  const busy = known.findLast(({ pods }) => podTotal(pods) - pods.ready > 0 || pods.ready > (minimum ?? 0))
-  const rest = known.find(({ second }) => second > Math.max(busy?.second ?? -1, load.endSecond))
+  // The first time: schedules wake functions up again, and a pod that ends counts no more.
+  const rest = known.find(
+    ({ second, pods }) => second >= load.endSecond && podTotal(pods) - pods.terminating <= (minimum ?? 0),
+  )
   return {
     maxPods: Math.max(0, ...known.map(({ pods }) => podTotal(pods) - pods.terminating)),
     maxReadyPods: Math.max(0, ...known.map(({ pods }) => pods.ready)),
@@ -130,7 +131,7 @@ export const secondsText = (value: number | null): string => (value === null ? '
 
 /** For people. */
 export function summaryLines(summary: Summary): string[] {
-  const line = (name: string, value: string) => `  ${name.padEnd(30)}${value}`
+  const line = (name: string, value: string) => `  ${name.padEnd(42)}  ${value}`
   const { stored } = summary
   return [
     line('requests', `${count(summary.requests)}, accepted ${count(summary.accepted)}`),
