@@ -74,7 +74,8 @@ export async function lookAround(sharedFolder: string): Promise<Findings> {
 async function versionOf(program: string, flag: string): Promise<string | undefined> {
   const path = findProgram(program)
   if (!path) return undefined
-  const { code, output } = await run(path, [flag], { limitMs: 15_000 })
+  // Long: on a machine that is busy even `java -version` takes many seconds, and what did not answer would be installed again.
+  const { code, output } = await run(path, [flag], { limitMs: 90_000 })
   return code === 0 ? output : undefined
 }
 
