@@ -114,7 +114,8 @@ export async function runColdStarts(
     ...quickScale,
     'autoscaling.knative.dev/min-scale': '0',
     'autoscaling.knative.dev/initial-scale': '1',
-    'autoscaling.knative.dev/activation-scale': '1',
+    // Knative refuses 1, which is what it does without.
+    'autoscaling.knative.dev/activation-scale': undefined,
   }
   const targets: ColdStartTarget[] = []
   const add = async (name: string, create: () => Promise<ServiceCopy>) => {

@@ -9,6 +9,8 @@ type Template = {
   metadata?: { labels?: Record<string, string>; annotations?: Record<string, string> }
   spec: Record<string, unknown>
 }
+/** Undefined takes one of the template away (JSON leaves it out). */
+export type Annotations = Record<string, string | undefined>
 type ServiceObject = {
   metadata: { labels?: Record<string, string> }
   spec: { template: Template }
@@ -41,12 +43,12 @@ export async function createService(
     namespace: string
     name: string
     template: Template
-    annotations: Record<string, string>
+    annotations: Annotations
     clusterLocal?: boolean
   },
 ): Promise<ServiceCopy> {
   const { namespace, name, template } = plan
-  let annotations = { ...template.metadata?.annotations, ...plan.annotations }
+  let annotations: Annotations = { ...template.metadata?.annotations, ...plan.annotations }
   const apply = async () => {
     await kubectl.apply(
       JSON.stringify({
@@ -108,7 +110,7 @@ const withoutOwners = (annotations: Record<string, string>) =>
 
 export async function copyService(
   kubectl: Kubectl,
-  plan: { namespace: string; service: string; name: string; annotations: Record<string, string> },
+  plan: { namespace: string; service: string; name: string; annotations: Annotations },
 ): Promise<ServiceCopy> {
   return createService(kubectl, { ...plan, ...(await readTemplate(kubectl, plan.namespace, plan.service)) })
 }
