@@ -25,8 +25,6 @@ export async function engineScaling(manifests: string): Promise<object> {
       // Never zero: it is also the address that functions publish to, and it keeps the schedules.
       minReplicaCount: 1,
       maxReplicaCount: 3,
-      pollingInterval: 5,
-      cooldownPeriod: 60,
       advanced: {
         horizontalPodAutoscalerConfig: {
           behavior: {
