@@ -71,13 +71,19 @@ test('manifests of the repository – each subscription of a function is deliver
   }
 })
 
-test('manifests of the repository – kustomize lists each file', async (t) => {
-  const folder = new URL('manifests/', import.meta.url)
-  const { resources } = parse(await readFile(new URL('kustomization.yaml', folder), 'utf8')) as { resources: string[] }
-  const names = (await readdir(folder, { recursive: true })).filter(
+test('manifests of the repository – kustomize lists each file, for a broker and for the engine', async (t) => {
+  const names = (await readdir(new URL('manifests/', import.meta.url), { recursive: true })).filter(
     (name) => name.endsWith('.yaml') && name !== 'kustomization.yaml',
   )
-  t.deepEqual(resources.toSorted(), names.toSorted())
+  const forBroker = parse(await readFile(new URL('kustomization.yaml', import.meta.url), 'utf8')) as {
+    resources: string[]
+  }
+  t.deepEqual(forBroker.resources.toSorted(), names.map((name) => `manifests/${name}`).toSorted())
+  const forEngine = parse(await readFile(new URL('manifests/kustomization.yaml', import.meta.url), 'utf8')) as {
+    configMapGenerator: [{ files: string[] }]
+  }
+  const [{ files }] = forEngine.configMapGenerator
+  t.deepEqual(files.map((file) => file.replace(/^.*=/, '')).toSorted(), names.toSorted())
 })
 
 test('Trigger – ordered subscriptions of a function share one, so that order holds over types', async (t) => {
@@ -96,7 +102,10 @@ test('Trigger – ordered subscriptions of a function share one, so that order h
       any: [{ exact: { type: 'io.stampede.order.cancelled.v1' } }, { exact: { type: 'io.stampede.order.created.v1' } }],
     },
   ])
-  t.deepEqual(spec.subscriber, { ref: { apiVersion: 'serving.knative.dev/v1', kind: 'Service', name: 'buyer' } })
+  t.deepEqual(spec.subscriber, {
+    ref: { apiVersion: 'serving.knative.dev/v1', kind: 'Service', name: 'buyer' },
+    audience: 'stampede/buyer',
+  })
 })
 
 test('Trigger – each subscription without order gets its own', async (t) => {
@@ -142,7 +151,10 @@ test('PingSource – is made for each schedule, in UTC', async (t) => {
     timezone: 'UTC',
     contentType: 'application/json',
     data: '{"function":"buyer","task":"sweep"}',
-    sink: { ref: { apiVersion: 'serving.knative.dev/v1', kind: 'Service', name: 'buyer' } },
+    sink: {
+      ref: { apiVersion: 'serving.knative.dev/v1', kind: 'Service', name: 'buyer' },
+      audience: 'stampede/buyer',
+    },
   })
 })
 
