@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import test from 'ava'
-import { readManifestFile, type Manifest } from '../generate/knative/manifest.ts'
+import type { Manifest } from '../cluster/manifest.ts'
+import { readManifestFile } from '../generate/knative/manifest.ts'
 import { renderedPath, renderings } from '../generate/knative/render.ts'
 import { kindOf, plant } from './accepted.ts'
 import { mistakes } from './planted/mistakes.ts'

@@ -4,7 +4,8 @@
  */
 import { join } from 'node:path'
 import { KubectlError, type Kubectl } from '../cluster/kubectl.ts'
-import { isKnativeService, podsOf, readManifestFile, titleOf, type Manifest } from '../generate/knative/manifest.ts'
+import type { Manifest } from '../cluster/manifest.ts'
+import { isKnativeService, podsOf, readManifestFile, titleOf } from '../generate/knative/manifest.ts'
 import { renderedPath, renderings } from '../generate/knative/render.ts'
 import { mistakes, type Mistake } from './planted/mistakes.ts'
 import { createScratch, type Scratch } from './scratch.ts'

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import type { Kubectl } from '../cluster/kubectl.ts'
-import type { Manifest } from '../generate/knative/manifest.ts'
+import type { Manifest } from '../cluster/manifest.ts'
 
 /** Own namespaces; those of Knative are where they are. */
 const owned = ['stampede', 'infra'] as const

@@ -1,6 +1,6 @@
 /** Which kinds the API server knows. By discovery, which everybody may read, unlike the definitions. */
 import { KubectlError, type Kubectl } from '../cluster/kubectl.ts'
-import type { Manifest } from './manifests.ts'
+import type { Manifest } from '../cluster/manifest.ts'
 
 /** Kinds of each API version, for example `sources.knative.dev/v1` → KafkaSource, PingSource. An unknown version has none. */
 export async function kindsOf(

@@ -2,7 +2,8 @@
 import { KubectlError } from '../cluster/kubectl.ts'
 import { splitByKnown } from './api-kinds.ts'
 import { DeployError, commandLine, namespace, type DeployContext } from './context.ts'
-import { groupOf, stageLabel, titleOf, type Manifest, type Stage } from './manifests.ts'
+import type { Manifest } from '../cluster/manifest.ts'
+import { groupOf, stageLabel, titleOf, type Stage } from './manifests.ts'
 
 /** Without these the platform works all the same; why they are missing is worth a line. */
 const optionalGroups: Record<string, string> = {

@@ -5,7 +5,7 @@
 import { KubectlError } from '../cluster/kubectl.ts'
 import { applyStage } from './apply.ts'
 import { DeployError, commandLine, namespace, type DeployContext } from './context.ts'
-import type { Manifest } from './manifests.ts'
+import type { Manifest } from '../cluster/manifest.ts'
 import { readinessOf, type LiveObject } from './readiness.ts'
 
 const jobName = 'infra-check'

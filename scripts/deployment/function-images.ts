@@ -4,7 +4,7 @@ import { runProgram } from '../cluster/run-program.ts'
 import { formatDuration } from '../lib/terminal.ts'
 import { repositoryFolder } from '../sale/child.ts'
 import { DeployError, type DeployContext } from './context.ts'
-import type { Manifest } from './manifests.ts'
+import type { Manifest } from '../cluster/manifest.ts'
 
 export const imageTools = ['func', 'docker', 'podman', 'buildah', 'command', 'given'] as const
 export type ImageTool = (typeof imageTools)[number]

@@ -2,7 +2,8 @@
 import { ensureIdentity } from './secrets.ts'
 import { applyStage, namespaceExists } from './apply.ts'
 import { DeployError, namespace, type DeployContext } from './context.ts'
-import { ofStage, renderOverlay, type Manifest } from './manifests.ts'
+import type { Manifest } from '../cluster/manifest.ts'
+import { ofStage, renderOverlay } from './manifests.ts'
 import { checkCluster, missingRights } from './preflight.ts'
 
 export type InitOptions = {

@@ -2,7 +2,7 @@
 import type { KnativeService } from '../rolling/kube-objects.ts'
 import { respectRollouts } from '../rolling/reapply.ts'
 import { DeployError, namespace, type DeployContext } from './context.ts'
-import type { Manifest } from './manifests.ts'
+import type { Manifest } from '../cluster/manifest.ts'
 
 /** @throws DeployError while a rollout of one of the functions is half-way */
 export async function keepRollouts(

@@ -3,24 +3,10 @@
  * deployed by exactly one of them.
  */
 import { join } from 'node:path'
-import { parseAllDocuments } from 'yaml'
 import type { Kubectl } from '../cluster/kubectl.ts'
+import { parseManifests, type Manifest } from '../cluster/manifest.ts'
 import { repositoryFolder } from '../sale/child.ts'
 import { DeployError, type Overlay } from './context.ts'
-
-export type Manifest = {
-  apiVersion: string
-  kind: string
-  metadata: {
-    name: string
-    namespace?: string
-    labels?: Record<string, string>
-    annotations?: Record<string, string>
-  }
-  spec?: Record<string, unknown>
-  data?: Record<string, string>
-  [key: string]: unknown
-}
 
 export const stages = ['init', 'infra', 'eventing', 'services', 'gateway', 'monitoring'] as const
 export type Stage = (typeof stages)[number]
@@ -70,24 +56,22 @@ export function stageOf(manifest: Manifest): Stage {
   return 'services'
 }
 
-/** Reads YAML with several documents. @throws DeployError with where it came from */
-export function parseManifests(text: string, origin: string): Manifest[] {
-  return parseAllDocuments(text)
-    .map((document) => {
-      if (document.errors.length > 0) throw new DeployError(`${origin}: ${document.errors[0]?.message ?? 'not YAML'}`)
-      return document.toJS() as Manifest | null
-    })
-    .filter((value): value is Manifest => value !== null)
-    .map((value) => {
-      if (typeof value.kind !== 'string' || typeof value.metadata?.name !== 'string')
-        throw new DeployError(`${origin}: a document has no kind or no name.`)
-      return value
-    })
+/** @throws DeployError with where the text came from */
+function readManifests(text: string, origin: string): Manifest[] {
+  try {
+    const manifests = parseManifests(text)
+    for (const { kind, metadata } of manifests)
+      if (typeof kind !== 'string' || typeof metadata?.name !== 'string')
+        throw new TypeError('a document has no kind or no name.')
+    return manifests
+  } catch (error) {
+    throw new DeployError(`${origin}: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 /** Renders a folder with a kustomization. `folder` is relative to the repository. */
 export async function renderFolder(kubectl: Kubectl, folder: string): Promise<Manifest[]> {
-  return parseManifests(await kubectl.run(['kustomize', join(repositoryFolder, folder)]), folder)
+  return readManifests(await kubectl.run(['kustomize', join(repositoryFolder, folder)]), folder)
 }
 
 export const renderOverlay = (kubectl: Kubectl, overlay: Overlay): Promise<Manifest[]> =>

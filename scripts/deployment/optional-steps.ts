@@ -2,7 +2,8 @@
 import { applyStage } from './apply.ts'
 import { kindsOf } from './api-kinds.ts'
 import { DeployError, namespace, type DeployContext } from './context.ts'
-import { renderFolder, type Manifest } from './manifests.ts'
+import type { Manifest } from '../cluster/manifest.ts'
+import { renderFolder } from './manifests.ts'
 import { waitUntilReady } from './wait.ts'
 
 const claimApi = 'networking.internal.knative.dev/v1alpha1'

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { DeployError, commandLine, namespace, type DeployContext } from './context.ts'
-import type { Manifest } from './manifests.ts'
+import type { Manifest } from '../cluster/manifest.ts'
 
 const annotation = 'stampede.io/settings-version'
 

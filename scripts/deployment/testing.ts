@@ -2,7 +2,7 @@
 import { parseAllDocuments } from 'yaml'
 import { KubectlError, type Kubectl } from '../cluster/kubectl.ts'
 import type { DeployContext } from './context.ts'
-import type { Manifest } from './manifests.ts'
+import type { Manifest } from '../cluster/manifest.ts'
 
 export type Call = { args: readonly string[]; input: string | undefined; dryRun: boolean }
 

@@ -2,7 +2,7 @@
  * One mistake for each kind of manifest, made in a manifest that is right otherwise (it comes from the overlays). A server that
  * takes it would take anything.
  */
-import type { Manifest } from '../../generate/knative/manifest.ts'
+import type { Manifest } from '../../cluster/manifest.ts'
 
 export type Mistake = {
   /** `group/Kind`, for example `serving.knative.dev/Service`; the core group is `core`. */

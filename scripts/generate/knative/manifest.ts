@@ -1,19 +1,6 @@
-/** Manifests as objects, and the pods in them. */
+/** Manifests of files, and the pods in them. */
 import { readFile } from 'node:fs/promises'
-import { parseAllDocuments } from 'yaml'
-
-export type Manifest = {
-  apiVersion: string
-  kind: string
-  metadata: {
-    name: string
-    namespace?: string
-    labels?: Record<string, string>
-    annotations?: Record<string, string>
-  }
-  spec?: Record<string, unknown>
-  data?: Record<string, string>
-}
+import { parseManifests, type Manifest } from '../../cluster/manifest.ts'
 
 export type Container = {
   name: string
@@ -46,14 +33,6 @@ export type PodSpec = {
   volumes?: Record<string, unknown>[]
 }
 export type PodTemplate = { metadata?: Partial<Manifest['metadata']>; spec: PodSpec }
-
-export function parseManifests(text: string): Manifest[] {
-  return parseAllDocuments(text).flatMap((document) => {
-    if (document.errors.length > 0) throw document.errors[0]!
-    const value = document.toJS() as Manifest | null
-    return value === null ? [] : [value]
-  })
-}
 
 export const readManifestFile = async (path: string): Promise<Manifest[]> =>
   parseManifests(await readFile(path, 'utf8'))

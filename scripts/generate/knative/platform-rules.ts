@@ -1,5 +1,6 @@
 /** Rules for an overlay as a whole. */
-import { isKnativeService, podsOf, quantity, titleOf, type Manifest } from './manifest.ts'
+import type { Manifest } from '../../cluster/manifest.ts'
+import { isKnativeService, podsOf, quantity, titleOf } from './manifest.ts'
 import type { Rule } from './pod-rules.ts'
 
 export const noSecrets: Rule = (manifests) =>

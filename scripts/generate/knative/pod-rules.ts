@@ -1,5 +1,6 @@
 /** Rules for everything that runs as a pod. Each returns what is wrong, in words. */
-import { containersOf, podsOf, quantity, type Manifest, type PodTemplate } from './manifest.ts'
+import type { Manifest } from '../../cluster/manifest.ts'
+import { containersOf, podsOf, quantity, type PodTemplate } from './manifest.ts'
 
 export type Rule = (manifests: readonly Manifest[]) => string[]
 

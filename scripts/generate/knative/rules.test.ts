@@ -1,13 +1,7 @@
 import { join } from 'node:path'
 import test from 'ava'
-import {
-  isKnativeService,
-  podsOf,
-  readManifestFile,
-  type Container,
-  type Manifest,
-  type PodTemplate,
-} from './manifest.ts'
+import type { Manifest } from '../../cluster/manifest.ts'
+import { isKnativeService, podsOf, readManifestFile, type Container, type PodTemplate } from './manifest.ts'
 import * as platformRules from './platform-rules.ts'
 import * as podRules from './pod-rules.ts'
 import { overlays, renderedPath, renderings } from './render.ts'
