@@ -1,8 +1,7 @@
 /** A cluster in memory for the tests of the steps: objects that were applied can be read again, every call is kept. */
-import { parseAllDocuments } from 'yaml'
 import { KubectlError, type Kubectl } from '../cluster/kubectl.ts'
 import type { DeployContext } from './context.ts'
-import type { Manifest } from '../cluster/manifest.ts'
+import { parseManifests, type Manifest } from '../cluster/manifest.ts'
 
 export type Call = { args: readonly string[]; input: string | undefined; dryRun: boolean }
 
@@ -103,8 +102,7 @@ export function memoryCluster(overlays: Record<string, string>): MemoryCluster {
         },
       )
       if (dryRun) return ''
-      for (const document of parseAllDocuments(manifests)) {
-        const object = document.toJS() as Manifest
+      for (const object of parseManifests(manifests)) {
         const place = object.metadata.namespace
         objects.set(
           `${object.kind}/${place === undefined || place === 'stampede' ? '' : `${place}/`}${object.metadata.name}`,

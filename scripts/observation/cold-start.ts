@@ -2,11 +2,11 @@
  * How long the first answer takes from zero pods, along the route: each function and a hello function of the same runtime image, in
  * turns, so that both meet the same machine.
  */
+import { median } from '../bench/context.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kubectl } from '../cluster/kubectl.ts'
 import type { RouteAnswer } from '../cluster/send.ts'
 import type { Say } from '../lib/terminal.ts'
-import { percentile } from '../sale/percentiles.ts'
 import { createService, quickScale, readTemplate, type ServiceCopy } from './copy-service.ts'
 import { getJson, type KubeReader } from './kube-read.ts'
 import { countPods, type PodObject } from './pods.ts'
@@ -79,13 +79,6 @@ export function compareColdStarts(measured: ReadonlyMap<string, readonly number[
       ratioToHello: helloMs === undefined || helloMs === 0 ? null : Math.round((medianMs / helloMs) * 1_000) / 1_000,
     }
   })
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((one, other) => one - other)
-  return sorted.length % 2 === 1
-    ? percentile(sorted, 0.5)
-    : ((sorted[sorted.length / 2 - 1] ?? 0) + (sorted[sorted.length / 2] ?? 0)) / 2
 }
 
 export type ColdStartCluster = {
