@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { defineEvent } from './definition.ts'
+import { identityEvents } from './identity-events.ts'
 
 const identifier = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)
 const orderNumber = z.string().regex(/^[0-9A-HJKMNP-TV-Z]{26}$/, 'a ULID')
@@ -238,4 +239,5 @@ export const catalogue = [
   orderRefundRequested,
   paymentSucceeded,
   reconciliationCompleted,
+  ...identityEvents,
 ] as const

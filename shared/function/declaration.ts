@@ -18,6 +18,7 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { z } from 'zod'
 import type { EventDefinition } from '@stampede/eventing/catalogue/definition.ts'
+import type { Permission } from '../access/permissions.ts'
 import type { ProblemCode } from '../http/problem.ts'
 
 /** Who may call a route. `public`: anyone; `user`: a signed-in person; `staff`: a person with the role `staff`; `service`: another function. */
@@ -30,6 +31,10 @@ export type Principal = {
   /** Subject of the token. For a service: the function's name. */
   userId: string
   roles: readonly string[]
+  /** The session that the token belongs to (`sid`), where it has one. */
+  sessionId?: string | undefined
+  /** When the token was issued (`iat`), in ms; 0 when it does not say. */
+  issuedAtMs: number
 }
 
 export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -74,6 +79,8 @@ type CallerOf<A extends RouteAuth> = A extends 'public' ? Principal | undefined 
 
 export type RouteOptions = {
   auth: RouteAuth
+  /** What a caller of a `staff` route must hold through a role; every `staff` route declares one. */
+  permission?: Permission
   summary: string
   body?: z.ZodType
   query?: z.ZodType

@@ -39,6 +39,11 @@ const claims = z.object({
   sub: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
   tenant: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
   exp: z.int().positive(),
+  iat: z.int().nonnegative().default(0),
+  sid: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/)
+    .optional(),
   roles: z.array(z.string().max(64)).max(32).default([]),
 })
 
@@ -85,13 +90,14 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
       })
       const parsed = claims.safeParse(payload)
       if (!parsed.success) throw refused(parsed.error)
-      const { sub, tenant, exp, roles } = parsed.data
+      const { sub, tenant, exp, roles, iat, sid } = parsed.data
+      const issued = { issuedAtMs: iat * 1_000, sessionId: sid }
       // The role `service` comes from the kind of token only, whatever an access token claims.
       const own = roles.filter((role) => role !== 'service')
       const principal: Principal =
         payload.kind === 'service'
-          ? { kind: 'service', tenantId: tenant, userId: sub, roles: ['service'] }
-          : { kind: own.includes('staff') ? 'staff' : 'user', tenantId: tenant, userId: sub, roles: own }
+          ? { kind: 'service', tenantId: tenant, userId: sub, roles: ['service'], ...issued }
+          : { kind: own.includes('staff') ? 'staff' : 'user', tenantId: tenant, userId: sub, roles: own, ...issued }
       verified.set(token, { principal, validUntilMs: Math.min(exp * 1_000, now() + cacheMs) })
       return principal
     },
