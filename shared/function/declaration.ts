@@ -121,6 +121,27 @@ export type HotRoute<Dependencies> = {
   handler: (dependencies: Dependencies) => HotHandler
 }
 
+/** Like `HotHandler`; a rejection is logged and answered 500. `params` are the values of the prefix's parameters in order. */
+export type RawHandler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  params: readonly string[],
+) => void | Promise<void>
+
+/**
+ * Everything below a prefix, with any method, is answered by somebody else's handler: a library that brings its own routes. It
+ * gets the raw request and does everything itself, authentication too. Counted as in flight against the host's limit, drained like
+ * any request.
+ */
+export type Mount<Dependencies> = {
+  kind: 'mount'
+  /** With a slash at the end everything below it (`/oidc/`), without one this path alone. May have `:name` parameters. */
+  prefix: string
+  options: MountOptions
+  handler: (dependencies: Dependencies) => RawHandler
+}
+export type MountOptions = { auth: 'public'; summary: string }
+
 /** A CloudEvent as handlers get it; `data` has passed the definition's schema. */
 export type ReceivedEvent<Data> = {
   id: string
@@ -168,6 +189,12 @@ export type FunctionDefinition<Config = unknown, Dependencies = unknown> = {
   /** Makes what the handlers need. Connections are lazy: no I/O that holds up the start. Background loops begin here. */
   connect: (config: Config, host: HostServices) => Dependencies | Promise<Dependencies>
   routes: readonly (Route<Dependencies> | HotRoute<Dependencies>)[]
+  mounts?: readonly Mount<Dependencies>[]
+  /**
+   * Takes every request that nothing else of the process matches, with any method and path: the gateway. Like a mount in
+   * everything else; one in a process. Upgrades never come here.
+   */
+  fallback?: (dependencies: Dependencies) => RawHandler
   events?: readonly Subscription<Dependencies>[]
   schedules?: readonly Schedule<Dependencies>[]
   /** Rejects when the function cannot work at the moment; asked by readiness, with a timeout. */
@@ -210,6 +237,14 @@ export function hotRoute<Dependencies>(
   handler: (dependencies: Dependencies) => HotHandler,
 ): HotRoute<Dependencies> {
   return { kind: 'hot-route', method, path, options, handler }
+}
+
+export function mount<Dependencies>(
+  prefix: string,
+  options: MountOptions,
+  handler: (dependencies: Dependencies) => RawHandler,
+): Mount<Dependencies> {
+  return { kind: 'mount', prefix, options, handler }
 }
 
 export function on<S extends z.ZodType, Dependencies>(

@@ -6,8 +6,8 @@ import type { HotRoute, HttpMethod, Route } from './declaration.ts'
 import { createEventReceiver } from './events.ts'
 import { answerError, answerRoute } from './exchange.ts'
 import type { Exchange, MountedRoute } from './exchange.ts'
-import type { HotEntry } from './front.ts'
 import type { Host } from './host.ts'
+import type { HotEntry } from './raw.ts'
 import { createRouter } from './router.ts'
 
 type Target =
@@ -15,7 +15,14 @@ type Target =
   | { kind: 'hot'; entry: HotEntry; names: readonly string[] }
   | { kind: 'events'; all: boolean }
 
-export function createDispatch(host: Host, hot: readonly HotEntry[]): (exchange: unknown) => Promise<void> {
+export type Dispatch = {
+  /** What the runtime calls. */
+  invoke: (exchange: unknown) => Promise<void>
+  /** Is there a route at this path, with this method or another? */
+  knows: (method: string, path: string) => boolean
+}
+
+export function createDispatch(host: Host, hot: readonly HotEntry[]): Dispatch {
   const router = createRouter<Target>()
   const receive = createEventReceiver(host)
   for (const owner of host.mounted) {
@@ -31,8 +38,14 @@ export function createDispatch(host: Host, hot: readonly HotEntry[]): (exchange:
       names: names.map((name) => name.slice(1)),
     })
   }
-  router.add('POST', '/', { kind: 'events', all: true })
-  router.add('POST', '/events/:function', { kind: 'events', all: false })
+  // Where somebody takes the rest, the addresses of events belong to it unless a function of the process has any.
+  const takesEvents = host.mounted.some(
+    ({ definition: { events = [], schedules = [] } }) => events.length + schedules.length > 0,
+  )
+  if (takesEvents || !host.mounted.some(({ definition }) => definition.fallback)) {
+    router.add('POST', '/', { kind: 'events', all: true })
+    router.add('POST', '/events/:function', { kind: 'events', all: false })
+  }
 
   const answer = async (exchange: Exchange): Promise<string> => {
     const { method, path, response } = exchange
@@ -72,7 +85,7 @@ export function createDispatch(host: Host, hot: readonly HotEntry[]): (exchange:
     return match.kind === 'other-methods' ? 'other-methods' : 'unknown'
   }
 
-  return async (given) => {
+  const invoke = async (given: unknown) => {
     const exchange = given as Exchange
     const stop = host.measures.requestSeconds.startTimer({ method: exchange.method })
     let route = 'unknown'
@@ -86,4 +99,9 @@ export function createDispatch(host: Host, hot: readonly HotEntry[]): (exchange:
     if (!exchange.response.writableEnded) exchange.response.end()
     stop({ route, status: exchange.response.statusCode })
   }
+  const knows = (method: string, path: string) => {
+    const { kind } = router.find(method, path)
+    return kind === 'found' || kind === 'other-methods'
+  }
+  return { invoke, knows }
 }

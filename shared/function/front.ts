@@ -8,31 +8,28 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { internalProblem, sendJson, sendProblem } from '../http/answer.ts'
 import { Problem } from '../http/problem.ts'
 import { metricsText } from '../telemetry/metrics.ts'
-import type { HotHandler } from './declaration.ts'
 import type { Exchange } from './exchange.ts'
 import type { Readiness } from './health.ts'
 import type { Host } from './host.ts'
 import type { InFlight } from './in-flight.ts'
+import type { HotEntry, RawEntry } from './raw.ts'
 import { exchangeKey } from './runtime.ts'
-
-export type HotEntry = {
-  method: string
-  path: string
-  match: (url: string) => readonly string[] | undefined
-  handle: HotHandler
-  count: number
-}
 
 export type FrontOptions = {
   host: Host
   hot: readonly HotEntry[]
+  mounts: readonly RawEntry[]
+  fallback: RawEntry | undefined
+  /** Is there an ordinary route at this path? */
+  knows: (method: string, path: string) => boolean
   requests: InFlight
   events: InFlight
   readiness: () => Promise<Readiness>
   openApi: () => string
 }
 
-export function createFront({ host, hot, requests, events, readiness, openApi }: FrontOptions) {
+export function createFront(options: FrontOptions) {
+  const { host, hot, mounts, fallback, knows, requests, events, readiness, openApi } = options
   const crossOrigin = host.config.CORS_ORIGINS.length > 0
   let documentText: string | undefined
 
@@ -49,6 +46,39 @@ export function createFront({ host, hot, requests, events, readiness, openApi }:
       host.log.error({ error, where: `${entry.method} ${entry.path}` }, 'a hot route failed')
       sendProblem(response, internalProblem(error))
     }
+  }
+
+  const failed = (entry: RawEntry, response: ServerResponse, error: unknown) => {
+    host.log.error({ error, where: entry.path }, 'a mounted handler failed')
+    // An answer that broke off: the client must see that it is not complete.
+    if (response.headersSent) response.destroy()
+    else sendProblem(response, internalProblem(error))
+  }
+
+  const answerRaw = (
+    entry: RawEntry,
+    request: IncomingMessage,
+    response: ServerResponse,
+    params: readonly string[],
+  ) => {
+    entry.count++
+    if (!enter(requests, response)) return
+    try {
+      entry.handle(request, response, params)?.catch((error: unknown) => failed(entry, response, error))
+    } catch (error) {
+      failed(entry, response, error)
+    }
+  }
+
+  /** False: the limit is reached, and that was answered. */
+  const enter = (gate: InFlight, response: ServerResponse): boolean => {
+    if (!gate.enter()) {
+      host.measures.refused.inc({ reason: gate === events ? 'events-in-flight' : 'requests-in-flight' })
+      sendProblem(response, new Problem('overloaded', 'Too much is in flight at the moment.', { retryAfterSeconds: 1 }))
+      return false
+    }
+    response.once('close', () => gate.leave())
+    return true
   }
 
   const answerOwn: Record<string, (response: ServerResponse) => void | Promise<void>> = {
@@ -98,13 +128,19 @@ export function createFront({ host, hot, requests, events, readiness, openApi }:
       })
       return
     }
-    const gate = method === 'POST' && (path === '/' || path.startsWith('/events/')) ? events : requests
-    if (!gate.enter()) {
-      host.measures.refused.inc({ reason: gate === events ? 'events-in-flight' : 'requests-in-flight' })
-      sendProblem(response, new Problem('overloaded', 'Too much is in flight at the moment.', { retryAfterSeconds: 1 }))
+    for (const entry of mounts) {
+      const params = entry.match(url)
+      if (params !== undefined) {
+        answerRaw(entry, request, response, params)
+        return
+      }
+    }
+    if (fallback && !knows(method, path)) {
+      answerRaw(fallback, request, response, [])
       return
     }
-    response.once('close', () => gate.leave())
+    const gate = method === 'POST' && (path === '/' || path.startsWith('/events/')) ? events : requests
+    if (!enter(gate, response)) return
     const query = question < 0 ? '' : url.slice(question + 1)
     const exchange: Exchange = { request, response, method, path, query, headers }
     request.method = 'GET'

@@ -24,7 +24,19 @@ export function parameterNames(path: string): string[] {
  * Makes the matcher of a hot route. It looks at the raw URL without parsing it and returns the values of the parameters, or
  * undefined. A URL that needs percent-decoding does not match: identifiers never do, and the ordinary router answers it.
  */
-export function compileHotPath(path: string): (url: string) => readonly string[] | undefined {
+export function compileHotPath(path: string): PathMatcher {
+  return compile(path, isEnd)
+}
+
+/** The same for a mount: `/oidc/` matches everything below it, a path without a slash at its end itself alone. */
+export function compilePrefix(prefix: string): PathMatcher {
+  if (!prefix.endsWith('/')) return compile(prefix, isEnd)
+  return compile(prefix.slice(0, -1) || '/', (url, position) => url.charCodeAt(position) === slash)
+}
+
+export type PathMatcher = (url: string) => readonly string[] | undefined
+
+function compile(path: string, endsAt: (url: string, position: number) => boolean): PathMatcher {
   const literals: string[] = ['']
   for (const segment of segmentsOf(path)) {
     if (segment.startsWith(':')) {
@@ -36,7 +48,7 @@ export function compileHotPath(path: string): (url: string) => readonly string[]
   return (url) => {
     if (!url.startsWith(first)) return undefined
     let position = first.length
-    if (rest.length === 0) return isEnd(url, position) ? none : undefined
+    if (rest.length === 0) return endsAt(url, position) ? none : undefined
     const values: string[] = []
     for (let index = 0; index < rest.length; index++) {
       const literal = rest[index]!
@@ -50,7 +62,7 @@ export function compileHotPath(path: string): (url: string) => readonly string[]
       values.push(url.slice(start, position))
       position += literal.length
     }
-    return isEnd(url, position) ? values : undefined
+    return endsAt(url, position) ? values : undefined
   }
 }
 

@@ -9,10 +9,10 @@ import { createTokenVerifier } from '../identity/access-token.ts'
 import { createLog } from '../telemetry/log.ts'
 import { createFunctionRegistry, createProcessRegistry } from '../telemetry/metrics.ts'
 import { startTracing } from '../telemetry/tracing.ts'
+import { checkDeclarations } from './check-declarations.ts'
 import type { AnyFunction } from './declaration.ts'
 import { createDispatch } from './dispatch.ts'
 import { createFront } from './front.ts'
-import type { HotEntry } from './front.ts'
 import { createReadiness } from './health.ts'
 import { hostConfig, hostConfigProblems } from './host-config.ts'
 import type { HostConfig } from './host-config.ts'
@@ -21,7 +21,8 @@ import { createInFlight } from './in-flight.ts'
 import type { InFlight } from './in-flight.ts'
 import { endHost, ownProcess, stopFunctions } from './life.ts'
 import { openApiOf } from './openapi.ts'
-import { compileHotPath } from './path.ts'
+import { rawEntriesOf } from './raw.ts'
+import type { HotEntry, RawEntry } from './raw.ts'
 import { startRuntime, urlOf } from './runtime.ts'
 
 export type ServeOptions = {
@@ -66,6 +67,7 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
     ],
     ([own]) => hostConfigProblems(own as HostConfig, definitions),
   ) as [HostConfig, ...unknown[]]
+  checkDeclarations(definitions)
   const log = options.log ?? createLog({ level: config.LOG_LEVEL, service: name })
   const tracing = await startTracing(environment, name)
   const hostRegistry = new Registry()
@@ -88,17 +90,22 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
   await mount(host, definitions, functionConfigs)
   host.registries = [createProcessRegistry(), hostRegistry, ...host.mounted.map(({ metrics }) => metrics)]
 
-  const hot = hotEntries(host)
+  const raw = rawEntriesOf(host)
   const requests = createInFlight(config.MAX_IN_FLIGHT)
   const events = createInFlight(config.MAX_EVENTS_IN_FLIGHT)
-  registerGauges(hostRegistry, { requests, events }, hot)
+  registerGauges(hostRegistry, { requests, events }, [
+    ...raw.hot,
+    ...raw.mounts,
+    ...(raw.fallback ? [raw.fallback] : []),
+  ])
   const openApi = () => JSON.stringify(openApiOf(definitions))
+  const { invoke, knows } = createDispatch(host, raw.hot)
   const runtime = await startRuntime({
     port: options.port ?? config.PORT,
     host: options.host ?? config.HOST,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
-    front: createFront({ host, hot, requests, events, readiness: createReadiness(host), openApi }),
-    invoke: createDispatch(host, hot),
+    front: createFront({ host, ...raw, knows, requests, events, readiness: createReadiness(host), openApi }),
+    invoke,
   }).catch(async (error: unknown) => {
     await stopFunctions(host)
     throw error
@@ -132,24 +139,6 @@ async function mount(host: Host, definitions: readonly AnyFunction[], configs: r
   }
 }
 
-function hotEntries({ mounted }: Host): HotEntry[] {
-  return mounted.flatMap(({ definition, dependencies }) =>
-    definition.routes.flatMap((route) =>
-      route.kind === 'hot-route'
-        ? [
-            {
-              method: route.method,
-              path: route.path,
-              match: compileHotPath(route.path),
-              handle: route.handler(dependencies),
-              count: 0,
-            },
-          ]
-        : [],
-    ),
-  )
-}
-
 function createMeasures(registry: Registry): Measures {
   const registers = [registry]
   return {
@@ -176,7 +165,11 @@ function createMeasures(registry: Registry): Measures {
   }
 }
 
-function registerGauges(registry: Registry, inFlight: Record<string, InFlight>, hot: readonly HotEntry[]): void {
+function registerGauges(
+  registry: Registry,
+  inFlight: Record<string, InFlight>,
+  hot: readonly (HotEntry | RawEntry)[],
+): void {
   const inFlightGauge = new Gauge({
     name: 'http_requests_in_flight',
     help: 'Ordinary requests and events that are being worked on.',
