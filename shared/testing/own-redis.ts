@@ -82,7 +82,7 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<OwnRe
   }
 }
 
-type Started = { child: ChildProcess; output: () => string }
+type Started = { child: ChildProcess; output: () => string; closed: Promise<void> }
 
 function spawnRedis(port: number, directory: string, options: StartRedisOptions): Started {
   const durability = options.appendonly ? ['--appendonly', 'yes', '--appendfsync', 'everysec'] : ['--appendonly', 'no']
@@ -106,6 +106,7 @@ function spawnRedis(port: number, directory: string, options: StartRedisOptions)
   const keep = (chunk: Buffer) => {
     output = (output + chunk.toString()).slice(-4_000)
   }
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))
   child.stdout.on('data', keep)
   child.stderr.on('data', keep)
   child.once('error', (error) => keep(Buffer.from(error.message)))
@@ -113,7 +114,7 @@ function spawnRedis(port: number, directory: string, options: StartRedisOptions)
   const end = () => child.kill('SIGKILL')
   process.once('exit', end)
   child.once('exit', () => process.off('exit', end))
-  return { child, output: () => output }
+  return { child, output: () => output, closed }
 }
 
 /**
@@ -124,6 +125,8 @@ async function waitUntilItAnswers(port: number, started: Started): Promise<void>
   const deadline = Date.now() + readyLimitMs
   while (Date.now() < deadline) {
     if (started.child.exitCode !== null || started.child.signalCode !== null || started.child.pid === undefined) {
+      // What it said last may still be in the pipes.
+      await started.closed
       throw new Error(`redis-server ended: ${started.output()}`)
     }
     if (await answers(port, started.child.pid)) return
