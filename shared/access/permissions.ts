@@ -21,6 +21,7 @@ export const permissions = [
   'clients.manage',
   'audit.read',
   'configuration.read',
+  'configuration.manage',
   'notifications.read',
   'tenants.read',
   'tenants.manage',
