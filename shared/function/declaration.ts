@@ -192,9 +192,14 @@ export type FunctionDefinition<Config = unknown, Dependencies = unknown> = {
   mounts?: readonly Mount<Dependencies>[]
   /**
    * Takes every request that nothing else of the process matches, with any method and path: the gateway. Like a mount in
-   * everything else; one in a process. Upgrades never come here.
+   * everything else, but not counted against the host's limit of requests in flight; one in a process. Upgrades never come here.
    */
   fallback?: (dependencies: Dependencies) => RawHandler
+  /**
+   * With a `fallback`: may this request see the host's own pages (health, metrics, documents)? When not, they do not exist for it: the
+   * fallback gets it. Default: everybody may.
+   */
+  ownPages?: (dependencies: Dependencies) => (request: IncomingMessage) => boolean
   events?: readonly Subscription<Dependencies>[]
   schedules?: readonly Schedule<Dependencies>[]
   /** Rejects when the function cannot work at the moment; asked by readiness, with a timeout. */

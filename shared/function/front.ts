@@ -20,6 +20,7 @@ export type FrontOptions = {
   hot: readonly HotEntry[]
   mounts: readonly RawEntry[]
   fallback: RawEntry | undefined
+  ownPages: ((request: IncomingMessage) => boolean) | undefined
   /** Is there an ordinary route at this path? */
   knows: (method: string, path: string) => boolean
   requests: InFlight
@@ -29,7 +30,7 @@ export type FrontOptions = {
 }
 
 export function createFront(options: FrontOptions) {
-  const { host, hot, mounts, fallback, knows, requests, events, readiness, openApi } = options
+  const { host, hot, mounts, fallback, ownPages, knows, requests, events, readiness, openApi } = options
   const crossOrigin = host.config.CORS_ORIGINS.length > 0
   let documentText: string | undefined
 
@@ -62,7 +63,8 @@ export function createFront(options: FrontOptions) {
     params: readonly string[],
   ) => {
     entry.count++
-    if (!enter(requests, response)) return
+    // Whoever takes everything has limits of its own: most of what it holds waits for others.
+    if (entry !== fallback && !enter(requests, response)) return
     try {
       entry.handle(request, response, params)?.catch((error: unknown) => failed(entry, response, error))
     } catch (error) {
@@ -121,7 +123,7 @@ export function createFront(options: FrontOptions) {
     const question = url.indexOf('?')
     const path = question < 0 ? url : url.slice(0, question)
     const own = method === 'GET' || method === 'HEAD' ? answerOwn[path] : undefined
-    if (own) {
+    if (own && (ownPages === undefined || ownPages(request))) {
       Promise.resolve(own(response)).catch((error: unknown) => {
         host.log.error({ error, where: path }, 'the host could not answer')
         sendProblem(response, internalProblem(error))

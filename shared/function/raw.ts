@@ -1,4 +1,5 @@
 /** What is answered in front of the runtime's router: hot routes, mounted libraries, and whoever takes the rest. */
+import type { IncomingMessage } from 'node:http'
 import type { HotHandler, RawHandler } from './declaration.ts'
 import type { Host, Mounted } from './host.ts'
 import { compileHotPath, compilePrefix } from './path.ts'
@@ -8,7 +9,13 @@ export type HotEntry = { method: string; path: string; match: PathMatcher; handl
 /** `method` is `*`: the library decides. */
 export type RawEntry = { method: '*'; path: string; match: PathMatcher; handle: RawHandler; count: number }
 
-export type RawEntries = { hot: HotEntry[]; mounts: RawEntry[]; fallback: RawEntry | undefined }
+export type RawEntries = {
+  hot: HotEntry[]
+  mounts: RawEntry[]
+  fallback: RawEntry | undefined
+  /** Undefined: everybody may see the host's own pages. */
+  ownPages: ((request: IncomingMessage) => boolean) | undefined
+}
 
 export function rawEntriesOf({ mounted }: Host): RawEntries {
   const mounts = mounted.flatMap(({ definition, dependencies }) =>
@@ -23,6 +30,7 @@ export function rawEntriesOf({ mounted }: Host): RawEntries {
     hot: mounted.flatMap(hotEntriesOf),
     mounts,
     fallback: handle && { method: '*', path: '*', match: () => [], handle, count: 0 },
+    ownPages: taker?.definition.ownPages?.(taker.dependencies),
   }
 }
 

@@ -23,10 +23,13 @@ export const problemCodes = {
   paused: { status: 423, title: 'The activity is paused' },
   'not-started': { status: 425, title: 'The activity has not started yet' },
   'rate-limited': { status: 429, title: 'Too many requests' },
+  'headers-too-large': { status: 431, title: 'The headers of the request are too large' },
   internal: { status: 500, title: 'Something went wrong on our side' },
+  'bad-gateway': { status: 502, title: 'The service behind this address failed' },
   overloaded: { status: 503, title: 'Too busy at the moment' },
   recovering: { status: 503, title: 'The sale is recovering from a failure' },
   'dependency-unavailable': { status: 503, title: 'A service that is needed does not answer' },
+  'gateway-timeout': { status: 504, title: 'The service behind this address did not answer in time' },
 } as const
 
 export type ProblemCode = keyof typeof problemCodes
