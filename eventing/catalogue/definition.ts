@@ -9,6 +9,8 @@ export type EventDefinition<S extends z.ZodType> = {
   type: string
   /** For example `/functions/order`. */
   source: string
+  /** Any function may publish it, each with its own `source`; the one above then only says whose event it is. */
+  anySource?: true
   /** One sentence for people. */
   summary: string
   /** Schema of `data`. */

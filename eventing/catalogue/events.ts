@@ -4,6 +4,7 @@
  * than the order itself; each order is still decided on its own.
  */
 import { z } from 'zod'
+import { couponEvents } from './coupon-events.ts'
 import { defineEvent } from './definition.ts'
 import { identityEvents } from './identity-events.ts'
 
@@ -240,4 +241,5 @@ export const catalogue = [
   paymentSucceeded,
   reconciliationCompleted,
   ...identityEvents,
+  ...couponEvents,
 ] as const

@@ -6,7 +6,7 @@ const identifier = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)
 const instant = z.iso.datetime({ precision: 3 })
 const ofUser = { tenantId: identifier, userId: identifier }
 const userKey = (data: { tenantId: string; userId: string }) => `${data.tenantId}:${data.userId}`
-/** Personal data under the key ring: `v1.<key id>.<nonce>.<cipher text>.<tag>`, base64url. */
+/** Personal data under the key ring: `v1.<key id>.<wrapped data key>.<nonce>.<cipher text>.<tag>`, base64url (`shared/personal-data`). */
 const sealed = z.string().max(4_096)
 
 export const tenantChanged = defineEvent({
@@ -131,6 +131,7 @@ export const notificationRequested = defineEvent({
 export const auditRecorded = defineEvent({
   type: 'io.stampede.audit.recorded.v1',
   source: '/functions/audit',
+  anySource: true,
   summary: 'Somebody did something that must stay provable; published by the function where it happened.',
   subject: 'what it was done to, for example `tenant/acme`',
   data: z.object({

@@ -6,7 +6,7 @@ import { brokerName, metadata, namespace, shortName } from './names.ts'
 export const schemaPath = (type: string): string => `eventing/generated/schemas/${shortName(type)}.json`
 
 export function eventTypes(catalogue: readonly EventDefinition<z.ZodType>[]): object[] {
-  return catalogue.map(({ type, source, summary }) => ({
+  return catalogue.map(({ type, source, anySource, summary }) => ({
     apiVersion: 'eventing.knative.dev/v1beta3',
     kind: 'EventType',
     metadata: metadata(shortName(type), { 'stampede.io/schema': schemaPath(type) }),
@@ -15,7 +15,7 @@ export function eventTypes(catalogue: readonly EventDefinition<z.ZodType>[]): ob
       reference: { apiVersion: 'eventing.knative.dev/v1', kind: 'Broker', name: brokerName, namespace },
       attributes: [
         { name: 'type', required: true, value: type },
-        { name: 'source', required: true, value: source },
+        { name: 'source', required: true, ...(anySource ? {} : { value: source }) },
         { name: 'specversion', required: true, value: '1.0' },
         { name: 'id', required: true },
         { name: 'subject', required: true },

@@ -32,11 +32,11 @@ export function eventsPage(
     '',
     '| event | from | to |',
     '|---|---|---|',
-    ...catalogue.map(({ type, source }) => {
+    ...catalogue.map(({ type, source, anySource }) => {
       const readers = readersOf(type).map(({ functionName, ordered }) =>
         ordered ? `${functionName} (ordered)` : functionName,
       )
-      return `| [${type}](#${type.replaceAll('.', '')}) | ${source.replace('/functions/', '')} | ${readers.join(', ') || '–'} |`
+      return `| [${type}](#${type.replaceAll('.', '')}) | ${anySource ? 'any' : source.replace('/functions/', '')} | ${readers.join(', ') || '–'} |`
     }),
     ...catalogue.flatMap(({ type, summary, subject, partitionKey }) => [
       '',

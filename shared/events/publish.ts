@@ -19,6 +19,8 @@ export type OutgoingEvent<S extends z.ZodType = z.ZodType> = {
   time?: string
   /** Instead of the definition's own. */
   partitionKey?: string
+  /** The publishing function, `/functions/<name>`, for a definition with `anySource`. */
+  source?: string
   /** W3C trace context. */
   traceparent?: string
 }
@@ -36,11 +38,13 @@ export function toCloudEvent<S extends z.ZodType>(outgoing: OutgoingEvent<S>): C
       .map((issue) => `${issue.path.join('.') || '(data)'}: ${issue.message}`)
     throw new TypeError(`data of ${definition.type} does not fit its schema: ${findings.join('; ')}`)
   }
+  if (outgoing.source !== undefined && outgoing.source !== definition.source && !definition.anySource)
+    throw new TypeError(`${definition.type} is published by ${definition.source} alone, not by ${outgoing.source}`)
   const partitionkey = outgoing.partitionKey ?? definition.partitionKey?.(parsed.data)
   return {
     specversion: '1.0',
     id: outgoing.id ?? randomUUID(),
-    source: definition.source,
+    source: outgoing.source ?? definition.source,
     type: definition.type,
     subject: outgoing.subject,
     time: outgoing.time ?? new Date().toISOString(),
