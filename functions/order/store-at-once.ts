@@ -1,5 +1,4 @@
 /** The SQL that stores a whole group of orders in one round trip. */
-import mysql from 'mysql2/promise'
 import { mustHold } from '@stampede/shared/database/errors.ts'
 import { createOutbox } from '@stampede/shared/events/outbox.ts'
 import type { ActivityRef, GroupAtOnce, NewOrder } from './effects.ts'
@@ -39,11 +38,11 @@ function makeStatements({ allocations, orders, events }: GroupAtOnce): string {
     // all of the activity instead, because its statistics lag behind a table that grows this fast.
     statements.push(
       mustHold(
-        'NOT EXISTS(SELECT 1 FROM order_orders stored FORCE INDEX (PRIMARY)' +
+        'NOT EXISTS(SELECT 1 FROM order_orders placed FORCE INDEX (PRIMARY)' +
           ' STRAIGHT_JOIN order_orders held FORCE INDEX (order_orders_buyer)' +
-          ' ON held.tenant_id=stored.tenant_id AND held.activity_id=stored.activity_id AND held.user_id=stored.user_id' +
-          ` WHERE stored.order_number IN(${numbers}) AND held.state NOT IN(${released})` +
-          ` GROUP BY stored.order_number HAVING SUM(held.quantity)>${integer(allocation.perUserLimit)})`,
+          ' ON held.tenant_id=placed.tenant_id AND held.activity_id=placed.activity_id AND held.user_id=placed.user_id' +
+          ` WHERE placed.order_number IN(${numbers}) AND held.state NOT IN(${released})` +
+          ` GROUP BY placed.order_number HAVING SUM(held.quantity)>${integer(allocation.perUserLimit)})`,
       ),
     )
     // A purchase that was rejected stays rejected, also when there is stock again: its units went back when it was told.
@@ -56,22 +55,12 @@ function makeStatements({ allocations, orders, events }: GroupAtOnce): string {
       )
     }
   }
-  statements.push(insertEventsStatement(events))
+  statements.push(outbox.bind(events))
   return statements.join(';')
 }
 
 const ofActivity = ({ tenantId, activityId }: ActivityRef): string =>
   `tenant_id=${quoted(tenantId)} AND activity_id=${quoted(activityId)}`
-
-/** JSON is large and nearly never holds what has to be escaped: escaping each of its double quotes would cost more than making it. */
-function insertEventsStatement(events: GroupAtOnce['events']): string {
-  const { sql, values } = outbox.insert(events)
-  let at = 0
-  return sql.replaceAll('?', () => {
-    const value = values[at++] ?? ''
-    return /['\\\0]/.test(value) ? mysql.escape(value) : `'${value}'`
-  })
-}
 
 /** A plain INSERT: with IGNORE a repeated message would be skipped in silence, and its units counted again. */
 export function insertOrdersStatement(orders: readonly NewOrder[]): string {

@@ -1,7 +1,8 @@
 /** The SQL of this function's transactions. What routes only read is in `read-orders.ts`. */
-import type { PoolConnection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
-import { connectDatabase, type Database } from '@stampede/shared/database/connect.ts'
+import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise'
+import { connectDatabase, type Database, type Transaction } from '@stampede/shared/database/connect.ts'
 import { didNotHold, isDuplicateKey } from '@stampede/shared/database/errors.ts'
+import type { BoundStatement } from '@stampede/shared/database/sessions.ts'
 import { createInbox } from '@stampede/shared/events/inbox.ts'
 import type { ActivityRef, KnownPurchase, OrderStore, OrderTransaction, OverdueOrders } from './effects.ts'
 import {
@@ -33,7 +34,7 @@ export function createOrderStore(database: Database, prepared: () => Promise<voi
     storeAtOnce: async (group, sent) => {
       await prepared()
       try {
-        await database.transactionAtOnce(atOnceStatements(group), sent)
+        await database.transactionAtOnce([atOnceStatements(group) as BoundStatement], sent)
         return true
       } catch (error) {
         if (isDuplicateKey(error) || didNotHold(error)) return false
@@ -68,7 +69,7 @@ function groupOverdue(rows: readonly RowDataPacket[]): OverdueOrders[] {
   }))
 }
 
-function onConnection(connection: PoolConnection): OrderTransaction {
+function onConnection(connection: Transaction): OrderTransaction {
   const rowsOf = async (sql: string, values?: readonly unknown[]): Promise<RowDataPacket[]> => {
     const [rows] = await connection.query<RowDataPacket[]>(sql, values ? [...values] : undefined)
     return rows

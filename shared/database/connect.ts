@@ -8,6 +8,7 @@
 import mysql from 'mysql2/promise'
 import type { Connection, ConnectionOptions, Pool, PoolConnection } from 'mysql2/promise'
 import { databaseProblem, mayRetryTransaction } from './errors.ts'
+import { sessionsOf, type BoundStatement, type Sessions } from './sessions.ts'
 
 export type DatabaseOptions = {
   /** Most connections at once; default 10. */
@@ -22,22 +23,28 @@ export type DatabaseOptions = {
   random?: () => number
 }
 
-export type Database = {
+/** What `work` of a transaction may do. Until all stores are converted it is the connection, too. */
+export type Transaction = PoolConnection & Sessions
+
+export type Database = Sessions & {
+  /** @deprecated Use `forTenant`; this goes when all stores are converted. */
   pool: Pool
   /**
    * Runs `work` in a transaction and commits. A deadlock or a lock wait that ran out rolls back and runs `work` again, at
    * most 3 times with a growing, random pause: `work` must have no effects outside the transaction. A database that cannot
    * be reached becomes the Problem `dependency-unavailable`.
    */
-  transaction<T>(work: (tx: PoolConnection) => Promise<T>): Promise<T>
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
   /**
-   * The same for statements that are known beforehand, joined by `;`: one round trip, so that locks are held no longer than the
-   * database needs. Committed unless one of them fails (see `mustHold`). `sent` is called when the database has them. Needs
+   * The same for statements that are known beforehand: one round trip, so that locks are held no longer than the database needs.
+   * Committed unless one of them fails (see `assertions.ts`). `sent` is called when the database has them. Needs
    * `multipleStatements`.
    */
-  transactionAtOnce(statements: string, sent?: () => void): Promise<void>
+  transactionAtOnce(statements: readonly BoundStatement[], sent?: () => void): Promise<void>
   /** A connection outside the pool, for locks that are held for long and for migrations. The caller ends it. */
   openConnection(options?: { multipleStatements?: boolean }): Promise<Connection>
+  /** Rejects while the database does not answer. */
+  ping(): Promise<void>
   close(): Promise<void>
 }
 
@@ -105,18 +112,19 @@ export function connectDatabase(url: string, options: DatabaseOptions = {}): Dat
   }
 
   return {
+    ...sessionsOf(pool),
     pool,
     transaction: (work) =>
       repeatedly(async (connection) => {
         await connection.beginTransaction()
-        const result = await work(connection)
+        const result = await work(Object.assign(connection, sessionsOf(connection)))
         await connection.commit()
         return result
       }),
     transactionAtOnce: (statements, sent) =>
       repeatedly(async (connection) => {
         // Without values (null, not undefined) the driver does not search the text for placeholders.
-        const done = connection.query(`START TRANSACTION;${statements};COMMIT`, null)
+        const done = connection.query(`START TRANSACTION;${statements.join(';')};COMMIT`, null)
         sent?.()
         await done
       }),
@@ -126,6 +134,9 @@ export function connectDatabase(url: string, options: DatabaseOptions = {}): Dat
       connection.on('error', () => {})
       for (const statement of sessionStatements) await connection.query(statement)
       return connection
+    },
+    ping: async () => {
+      await pool.query('SELECT 1')
     },
     close: () => pool.end(),
   }

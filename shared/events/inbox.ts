@@ -10,17 +10,18 @@
  *     KEY order_inbox_received (received_at)
  *   );
  */
-import type { PoolConnection, ResultSetHeader } from 'mysql2/promise'
 import type { Database } from '../database/connect.ts'
 import { isDuplicateKey } from '../database/errors.ts'
 import { quoteTable } from '../database/identifiers.ts'
+import type { Sessions } from '../database/sessions.ts'
+import { platformStatement } from '../database/statement.ts'
 import { Problem } from '../http/problem.ts'
 
 export type EventIdentity = { source: string; id: string }
 
 export type Inbox = {
   /** Enters the event; false when it was entered before. Part of `tx`: a rollback forgets it again. */
-  firstTime(tx: PoolConnection, event: EventIdentity): Promise<boolean>
+  firstTime(tx: Sessions, event: EventIdentity): Promise<boolean>
   /** Deletes what is older, in small steps. Keep more than the broker's longest retry (default use: 7 days). Returns the rows deleted. */
   prune(database: Database, olderThanMs: number): Promise<number>
 }
@@ -30,6 +31,16 @@ const pruneStep = 1_000
 
 export function createInbox(table: string): Inbox {
   const name = quoteTable(table)
+  const enter = platformStatement(
+    `${table}.enter`,
+    `INSERT INTO ${name} (source, id) VALUES (:source, :id)`,
+    'an event is known by its source and id, before its tenant is',
+  )
+  const deleteOld = platformStatement(
+    `${table}.deleteOld`,
+    `DELETE FROM ${name} WHERE received_at < UTC_TIMESTAMP(3) - INTERVAL :age MICROSECOND ORDER BY received_at LIMIT :step`,
+    'what no broker delivers again is forgotten, whoever it was for',
+  )
   return {
     firstTime: async (tx, event) => {
       // Without the check a long id would be an error of the database, which would be delivered again and again.
@@ -37,7 +48,7 @@ export function createInbox(table: string): Inbox {
         throw new Problem('invalid-request', `source and id of an event have at most ${maximumLength} characters`)
       }
       try {
-        await tx.execute(`INSERT INTO ${name} (source, id) VALUES (?, ?)`, [event.source, event.id])
+        await tx.forPlatform().change(enter, { source: event.source, id: event.id })
         return true
       } catch (error) {
         if (isDuplicateKey(error)) return false
@@ -47,12 +58,9 @@ export function createInbox(table: string): Inbox {
     prune: async (database, olderThanMs) => {
       let deleted = 0
       for (;;) {
-        const [result] = await database.pool.query<ResultSetHeader>(
-          `DELETE FROM ${name} WHERE received_at < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND ORDER BY received_at LIMIT ${pruneStep}`,
-          [olderThanMs * 1_000],
-        )
-        deleted += result.affectedRows
-        if (result.affectedRows < pruneStep) return deleted
+        const rows = await database.forPlatform().change(deleteOld, { age: olderThanMs * 1_000, step: pruneStep })
+        deleted += rows
+        if (rows < pruneStep) return deleted
       }
     },
   }

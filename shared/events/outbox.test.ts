@@ -105,16 +105,15 @@ test('outbox – data that does not fit the schema is refused before it is writt
   t.deepEqual(await rowsOf(database), [])
 })
 
-test('outbox – insert gives one statement for many events', async (t) => {
+test('outbox – bind gives one statement for many events', async (t) => {
   const { database } = await setUp(t)
-  const { sql, values } = outbox.insert([event('a', 1), event("b'\\ü😀", 2)])
-  await database.pool.query(sql, values)
+  await database.pool.query(outbox.bind([event('a', 1), event("b'\\ü😀", 2)]))
   const rows = await rowsOf(database)
   t.deepEqual(
     rows.map((row) => row['partition_key']),
     ['a', "b'\\ü😀"],
   )
-  t.throws(() => outbox.insert([]), { instanceOf: RangeError })
+  t.throws(() => outbox.bind([]), { instanceOf: RangeError })
 })
 
 test('outbox – events of a key are published in order while the broker fails now and then', async (t) => {

@@ -15,8 +15,9 @@
  * A row with `failed_at` was refused by the broker as invalid: it stays for a person and blocks nothing. To send it again, set
  * `failed_at` to NULL.
  */
-import type { PoolConnection } from 'mysql2/promise'
 import { quoteTable } from '../database/identifiers.ts'
+import { bindForPlatform, type BoundStatement, type Sessions } from '../database/sessions.ts'
+import { platformStatement } from '../database/statement.ts'
 import { toCloudEvent, type OutgoingEvent } from './publish.ts'
 
 export { startOutboxRelay, type OutboxRelay, type OutboxRelayOptions } from './outbox-relay.ts'
@@ -26,37 +27,34 @@ export type AnyOutgoingEvent = OutgoingEvent<any>
 
 export type Outbox = {
   /** Writes the events in the transaction. Throws when the data of one does not fit its schema. */
-  add(tx: PoolConnection, events: readonly AnyOutgoingEvent[]): Promise<void>
-  /** The same as a statement for `query`, to send it together with others. `values` are in order of the placeholders. Needs at least one event. */
-  insert(events: readonly AnyOutgoingEvent[]): { sql: string; values: string[] }
+  add(tx: Sessions, events: readonly AnyOutgoingEvent[]): Promise<void>
+  /** The same as a statement to send together with others. Needs at least one event. */
+  bind(events: readonly AnyOutgoingEvent[]): BoundStatement
 }
 
 /** Rows of one INSERT: stays below `max_allowed_packet` with events of ordinary size. */
 const maximumEvents = 1_000
 
 export function createOutbox(table: string): Outbox {
-  const name = quoteTable(table)
-  const insert: Outbox['insert'] = (events) => {
+  const insert = platformStatement(
+    `${table}.insert`,
+    `INSERT INTO ${quoteTable(table)} (partition_key, type, event) VALUES (:partitionKey, :type, :event)`,
+    'events of all tenants leave through one outbox; each carries its tenant',
+  )
+  const rowsOf = (events: readonly AnyOutgoingEvent[]) => {
     if (events.length < 1 || events.length > maximumEvents) {
       throw new RangeError(`an outbox insert takes 1 to ${maximumEvents} events, not ${events.length}`)
     }
-    const values = events.flatMap((outgoing) => {
+    return events.map((outgoing) => {
       const event = toCloudEvent(outgoing)
       // Without a key nothing has to be in order; the id spreads such events.
-      const partitionKey = event.partitionkey ?? event.id
-      return [partitionKey, event.type, JSON.stringify(event)]
+      return { partitionKey: event.partitionkey ?? event.id, type: event.type, event: JSON.stringify(event) }
     })
-    return {
-      sql: `INSERT INTO ${name} (partition_key, type, event) VALUES ${events.map(() => '(?, ?, ?)').join(', ')}`,
-      values,
-    }
   }
   return {
-    insert,
+    bind: (events) => bindForPlatform.bindAll(insert, rowsOf(events)),
     add: async (tx, events) => {
-      if (events.length === 0) return
-      const { sql, values } = insert(events)
-      await tx.query(sql, values)
+      if (events.length > 0) await tx.forPlatform().changeAll(insert, rowsOf(events))
     },
   }
 }

@@ -2,10 +2,10 @@
  * The database of a function that tells of its changes: schema, outbox with its relay to the broker, inbox. One line in `connect`;
  * the tables are `<function>_outbox` and, where `once` is used, `<function>_inbox`, made by the function's first migration.
  */
-import type { PoolConnection } from 'mysql2/promise'
-import { connectDatabase, type Database } from '../database/connect.ts'
+import { connectDatabase, type Database, type Transaction } from '../database/connect.ts'
 import type { Migration } from '../database/migrate.ts'
 import { prepareSchema } from '../database/schema.ts'
+import type { TenantDatabase } from '../database/sessions.ts'
 import { createInbox } from '../events/inbox.ts'
 import { createOutbox, startOutboxRelay, type Outbox } from '../events/outbox.ts'
 import { createPublisher } from '../events/publish.ts'
@@ -21,8 +21,15 @@ export type EventDatabaseConfig = {
   SERVICE_SECRET: string
 }
 
-/** What one change has: its transaction, where its events go, and for whom and by whom it is made. */
-export type ChangeContext = { tx: PoolConnection; outbox: Outbox; now: () => number; tenantId: string; actor: string }
+/** What one change has: its transaction, as its tenant may use it, where its events go, and for whom and by whom it is made. */
+export type ChangeContext = {
+  tx: Transaction
+  tenant: TenantDatabase
+  outbox: Outbox
+  now: () => number
+  tenantId: string
+  actor: string
+}
 
 export type EventDatabase = {
   database: Database
@@ -75,7 +82,9 @@ export function connectEventDatabase(
 
   const change: EventDatabase['change'] = async (tenantId, actor, work) => {
     await schema()
-    const result = await database.transaction((tx) => work({ tx, outbox, now, tenantId, actor }))
+    const result = await database.transaction((tx) =>
+      work({ tx, tenant: tx.forTenant(tenantId), outbox, now, tenantId, actor }),
+    )
     relay.wake()
     return result
   }
@@ -95,7 +104,7 @@ export function connectEventDatabase(
     },
     async ready() {
       await schema()
-      await database.pool.query('SELECT 1')
+      await database.ping()
     },
     async stop() {
       await relay.stop()
