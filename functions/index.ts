@@ -3,8 +3,10 @@ import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
 import { activityFunction } from './activity/index.ts'
 import { inventoryFunction } from './inventory/index.ts'
 import { orderFunction } from './order/index.ts'
+import { permissionFunction } from './permission/index.ts'
 import { reconciliationFunction } from './reconciliation/index.ts'
 import { seckillFunction } from './seckill/index.ts'
+import { tenantFunction } from './tenant/index.ts'
 
 export const functions: readonly AnyFunction[] = [
   activityFunction,
@@ -12,4 +14,6 @@ export const functions: readonly AnyFunction[] = [
   inventoryFunction,
   orderFunction,
   reconciliationFunction,
+  tenantFunction,
+  permissionFunction,
 ]
