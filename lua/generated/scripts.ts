@@ -9,6 +9,134 @@ export type Script = {
   code: string
 }
 
+export const accessComplete: Script = {
+  name: 'access-complete',
+  numberOfKeys: 3,
+  numberOfArguments: 1,
+  sha1: '2fb8df76329f0d734eb93f0afaa08a154e6b1d4c',
+  code: `local complete_key = KEYS[1]
+local changes_key = KEYS[2]
+local sequence_key = KEYS[3]
+local kept = ARGV[1]
+if not redis.call('SET', complete_key, '1', 'NX') then
+  return 0
+end
+local sequence = redis.call('INCR', sequence_key)
+redis.call('XADD', changes_key, 'MAXLEN', '~', kept, '*', 'sequence', sequence, 'kind', 'complete', 'tenant', '', 'data', '')
+return 1`,
+}
+
+export const accessCorrect: Script = {
+  name: 'access-correct',
+  numberOfKeys: 4,
+  numberOfArguments: 5,
+  sha1: 'ed98d08fcb41ac6b5fa7f9d0eed59fa9ae61a40b',
+  code: `local unpack = unpack or table.unpack
+local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local corrections_key = KEYS[1]
+local ends_key = KEYS[2]
+local changes_key = KEYS[3]
+local sequence_key = KEYS[4]
+local facts = ARGV[1]
+local tenant = ARGV[2]
+local limit = tonumber(ARGV[3])
+local ttl = ARGV[4]
+local kept = ARGV[5]
+local CLOCK_TOLERANCE = 5000
+local now = redis_clock()
+local over = redis.call('ZRANGEBYSCORE', ends_key, '-inf', now, 'LIMIT', 0, 1000)
+if #over > 0 then
+  redis.call('HDEL', corrections_key, unpack(over))
+  redis.call('ZREM', ends_key, unpack(over))
+end
+local entered = {}
+local size = redis.call('HLEN', corrections_key)
+for field, at, lasts, value in string.gmatch(facts, '([^ \\n]+) (%d+) (%d+) ([^\\n]*)') do
+  at = math.min(tonumber(at), now + CLOCK_TOLERANCE)
+  local ends = at + tonumber(lasts)
+  local known = redis.call('HGET', corrections_key, field)
+  local known_at = known and tonumber(string.match(known, '^%d+'))
+  if ends > now and not (known_at and known_at >= at) then
+    if not known then
+      size = size + 1
+    end
+    entered[#entered + 1] = { field, string.format('%.0f %s', at, value), string.format('%.0f', ends) }
+  end
+end
+if #entered == 0 then
+  return 0
+end
+if size > limit then
+  return -1
+end
+local lines = {}
+for i = 1, #entered do
+  local field, value, ends = entered[i][1], entered[i][2], entered[i][3]
+  redis.call('HSET', corrections_key, field, value)
+  redis.call('ZADD', ends_key, ends, field)
+  lines[i] = field .. ' ' .. value
+end
+redis.call('PEXPIRE', corrections_key, ttl)
+redis.call('PEXPIRE', ends_key, ttl)
+local sequence = redis.call('INCR', sequence_key)
+redis.call(
+  'XADD', changes_key, 'MAXLEN', '~', kept, '*',
+  'sequence', sequence, 'kind', 'correction', 'tenant', tenant, 'data', table.concat(lines, '\\n')
+)
+return #entered`,
+}
+
+export const accessPosition: Script = {
+  name: 'access-position',
+  numberOfKeys: 3,
+  numberOfArguments: 0,
+  sha1: 'a174f48fc6d1d7226074f87612c294fa94a21be5',
+  code: `local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local function redis_process()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+local complete_key = KEYS[1]
+local changes_key = KEYS[2]
+local sequence_key = KEYS[3]
+local newest = redis.call('XREVRANGE', changes_key, '+', '-', 'COUNT', 1)
+return {
+  redis_process(),
+  redis.call('GET', sequence_key) or '0',
+  newest[1] and newest[1][1] or '0-0',
+  string.format('%.0f', redis_clock()),
+  redis.call('EXISTS', complete_key),
+}`,
+}
+
+export const accessPut: Script = {
+  name: 'access-put',
+  numberOfKeys: 3,
+  numberOfArguments: 5,
+  sha1: '245ac922bcc9fd3be86c54eabde85c95f855c982',
+  code: `local access_key = KEYS[1]
+local changes_key = KEYS[2]
+local sequence_key = KEYS[3]
+local field = ARGV[1]
+local version = ARGV[2]
+local value = ARGV[3]
+local tenant = ARGV[4]
+local kept = ARGV[5]
+local known = redis.call('HGET', access_key, field .. 'Version')
+if known and tonumber(known) >= tonumber(version) then
+  return 0
+end
+redis.call('HSET', access_key, field, value, field .. 'Version', version)
+local sequence = redis.call('INCR', sequence_key)
+redis.call('XADD', changes_key, 'MAXLEN', '~', kept, '*', 'sequence', sequence, 'kind', field, 'tenant', tenant, 'data', '')
+return 1`,
+}
+
 export const acknowledgeOutbox: Script = {
   name: 'acknowledge-outbox',
   numberOfKeys: 1,
@@ -28,6 +156,41 @@ if #ids ~= count or count < 1 or count > 1000 then
 end
 redis.call('XACK', outbox_key, group, unpack(ids))
 return redis.call('XDEL', outbox_key, unpack(ids))`,
+}
+
+export const admitPass: Script = {
+  name: 'admit-pass',
+  numberOfKeys: 4,
+  numberOfArguments: 7,
+  sha1: 'f85928a105332a5ed32f5983cb2db3ec23981b5a',
+  code: `local user_key = KEYS[1]
+local device_key = KEYS[2]
+local address_key = KEYS[3]
+local users_key = KEYS[4]
+local window_ms = ARGV[1]
+local most_passes = { tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]) }
+local most_users = tonumber(ARGV[5])
+local kept_ms = ARGV[6]
+local user_id = ARGV[7]
+local counters = { user_key, device_key, address_key }
+for i = 1, 3 do
+  if most_passes[i] > 0 and tonumber(redis.call('GET', counters[i]) or '0') >= most_passes[i] then
+    return { i, redis.call('PTTL', counters[i]) }
+  end
+end
+if most_users > 0 and redis.call('SISMEMBER', users_key, user_id) == 0 and redis.call('SCARD', users_key) >= most_users then
+  return { 4, redis.call('PTTL', users_key) }
+end
+for i = 1, 3 do
+  if most_passes[i] > 0 and redis.call('INCR', counters[i]) == 1 then
+    redis.call('PEXPIRE', counters[i], window_ms)
+  end
+end
+if most_users > 0 then
+  redis.call('SADD', users_key, user_id)
+  redis.call('PEXPIRE', users_key, kept_ms)
+end
+return { 0, 0 }`,
 }
 
 export const confirm: Script = {
@@ -676,6 +839,60 @@ return string.format(
   sale[1], redis_clock(), sale[2], sale[3], sale[4], sale[5], sale[6], sale[7], sale[8], sale[9],
   redis.call('XLEN', outbox_key), sale[10], sale[11], sale[12], sale[13], whole
 )`,
+}
+
+export const takeTokens: Script = {
+  name: 'take-tokens',
+  numberOfKeys: 0,
+  numberOfArguments: 2,
+  sha1: '6caae3838ceb15a2aa0ecd24a9b3d2a36660847c',
+  code: `local unpack = unpack or table.unpack
+local terms = ARGV[1]
+local requests = ARGV[2]
+local time = redis.call('TIME')
+local now = (tonumber(time[1]) - 1767225600) * 1000000 + tonumber(time[2])
+local stored = redis.call('MGET', unpack(KEYS))
+local interval, depth, full_at, before = {}, {}, {}, {}
+local count = 0
+for between, burst in string.gmatch(terms, '(%S+) (%d+)\\n?') do
+  count = count + 1
+  interval[count] = tonumber(between)
+  depth[count] = interval[count] * tonumber(burst)
+  local at = tonumber(stored[count] or '0')
+  if at < now then
+    at = now
+  elseif at > now + depth[count] then
+    at = now + depth[count]
+  end
+  before[count] = at
+  full_at[count] = at
+end
+local verdicts, asked = {}, 0
+for line in string.gmatch(requests, '[^\\n]+') do
+  local refused = 0
+  for number in string.gmatch(line, '%d+') do
+    local key = tonumber(number)
+    if refused == 0 and full_at[key] + interval[key] > now + depth[key] + 0.01 then
+      refused = key
+    end
+  end
+  if refused == 0 then
+    for number in string.gmatch(line, '%d+') do
+      local key = tonumber(number)
+      full_at[key] = full_at[key] + interval[key]
+    end
+  end
+  asked = asked + 1
+  verdicts[asked] = string.format('%d', refused)
+end
+local full = {}
+for key = 1, count do
+  full[key] = string.format('%.3f', full_at[key])
+  if full_at[key] > before[key] then
+    redis.call('SET', KEYS[key], full[key], 'PX', string.format('%d', math.floor((full_at[key] - now) * 0.001) + 1000))
+  end
+end
+return string.format('%.0f', now) .. '\\n' .. table.concat(full, ' ') .. '\\n' .. table.concat(verdicts, ' ')`,
 }
 
 export const transferDone: Script = {
