@@ -72,7 +72,7 @@ type EveryJoin<Joined extends string> = Joined extends `${infer One}JOIN ${infer
 type IsJoinedByTenant<Joined extends string> =
   Joined extends `${string}ON ${string}.tenant_id = ${string}.tenant_id${string}` ? true : false
 
-/** What stands behind FROM or UPDATE, up to the next FROM. */
+/** What stands behind FROM, up to the next FROM. */
 type SourceKeepsToTenant<Source extends string> = Source extends `(SELECT ${string}`
   ? true
   : Source extends `${infer Tables}WHERE ${infer Condition}`
@@ -95,9 +95,9 @@ type KeepsToTenant<Sql extends string> = Sql extends `INSERT INTO ${infer Table}
         : true
       : false
     : false
-  : Sql extends `UPDATE ${infer Changed}`
-    ? SourceKeepsToTenant<Changed> extends true
-      ? Changed extends `${string}FROM ${infer Sources}`
+  : Sql extends `UPDATE ${infer Table} SET ${infer Changes}WHERE ${infer Condition}`
+    ? IsName<Table> | BeginsWithTenant<Condition> extends true
+      ? `${Changes}${Condition}` extends `${string}FROM ${infer Sources}`
         ? EverySource<Sources>
         : true
       : false
