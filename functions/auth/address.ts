@@ -1,0 +1,67 @@
+/** The address that counters count by. */
+import type { IncomingHttpHeaders } from 'node:http'
+import ipaddr from 'ipaddr.js'
+import { z } from 'zod'
+import type { BlindIndex } from '@stampede/shared/personal-data/blind-index.ts'
+
+type Range = [ipaddr.IPv4 | ipaddr.IPv6, number]
+
+/** `TRUSTED_PROXIES`: addresses and ranges separated by commas; who connects from there says for whom in `x-forwarded-for`. */
+export const trustedProxies = z
+  .string()
+  .default('')
+  .transform((text, context): readonly Range[] => {
+    const ranges: Range[] = []
+    for (const entry of text.split(',').map((one) => one.trim())) {
+      if (entry === '') continue
+      try {
+        if (entry.includes('/')) ranges.push(ipaddr.parseCIDR(entry))
+        else ranges.push(hostRange(ipaddr.process(entry)))
+      } catch {
+        context.addIssue({ code: 'custom', message: 'is not a list of addresses and ranges like 10.0.0.0/8, fd00::/8' })
+      }
+    }
+    return ranges
+  })
+
+const hostRange = (address: ipaddr.IPv4 | ipaddr.IPv6): Range => [address, address.kind() === 'ipv4' ? 32 : 128]
+
+/** More hops than this are somebody's joke. */
+const maximumHops = 20
+
+/** The nearest that is no trusted proxy. Undefined: it is not known, as no proxy said it. */
+export function callerAddress(
+  remoteAddress: string,
+  headers: IncomingHttpHeaders,
+  trusted: readonly Range[],
+): string | undefined {
+  const forwarded = headers['x-forwarded-for']
+  const hops = (typeof forwarded === 'string' ? forwarded : '').split(',').slice(-maximumHops)
+  for (const hop of [remoteAddress, ...hops.reverse()]) {
+    const text = hop.trim()
+    if (!ipaddr.isValid(text)) return undefined
+    const address = ipaddr.process(text)
+    if (!trusted.some((range) => isInside(address, range))) return address.toString()
+  }
+  return undefined
+}
+
+const isInside = (address: ipaddr.IPv4 | ipaddr.IPv6, [base, bits]: Range): boolean =>
+  address.kind() === base.kind() && (address as ipaddr.IPv4).match([base as ipaddr.IPv4, bits])
+
+/** One host of IPv4; one network of IPv6, where a host may have 2^64 addresses. */
+export function addressGroup(text: string): string {
+  const address = ipaddr.process(text)
+  if (address.kind() === 'ipv4') return address.toString()
+  const network = (address as ipaddr.IPv6).parts.slice(0, 4).map((part) => part.toString(16))
+  return `${network.join(':')}::/64`
+}
+
+/** Addresses are personal data, too: counters know them by their index. Undefined for an address that is not known: nothing is counted by it. */
+export function addressIndex(
+  blindIndex: BlindIndex,
+  tenantId: string,
+  address: string | undefined,
+): string | undefined {
+  return address === undefined ? undefined : blindIndex.of('address', tenantId, addressGroup(address))
+}
