@@ -53,7 +53,7 @@ export function createActivityService(config: ActivityConfig, host: HostServices
 
   const get = async (tenantId: string, activityId: string): Promise<Activity> => {
     await schema()
-    const activity = await findActivity(database.pool, tenantId, activityId)
+    const activity = await findActivity(database.forTenant(tenantId), activityId)
     if (!activity) throw new Problem('not-found', `There is no activity ${activityId}.`)
     return activity
   }
@@ -75,7 +75,7 @@ export function createActivityService(config: ActivityConfig, host: HostServices
   const sample = async (activity: Activity): Promise<void> => {
     const seen = sums(await readSale(sales, activity))
     const live = await learn(others.live(activity.tenantId, activity.activityId))
-    await insertSample(database.pool, activity.tenantId, activity.activityId, {
+    await insertSample(database.forTenant(activity.tenantId), activity.activityId, {
       at: new Date(now()).toISOString(),
       sold: seen.sold,
       left: seen.left,
@@ -206,8 +206,8 @@ export function createActivityService(config: ActivityConfig, host: HostServices
         others.orderCounts(tenantId, activityId),
         readSold((after, limit) => others.orderPage(tenantId, activityId, after, limit)),
         learn(readSale(sales, activity)),
-        listSamples(database.pool, tenantId, activityId, maximumSamples),
-        listTransitions(database.pool, tenantId, activityId),
+        listSamples(database.forTenant(tenantId), activityId, maximumSamples),
+        listTransitions(database.forTenant(tenantId), activityId),
       ])
       return buildReport({
         activity,
@@ -237,7 +237,7 @@ export function createActivityService(config: ActivityConfig, host: HostServices
     onReconciled: (event: ReceivedEvent<z.output<typeof reconciliationCompleted.data>>) =>
       once(event, async (context) => {
         const { activityId, runId, repaired, open, findings, at } = event.data
-        const known = await findActivity(context.tx, context.tenantId, activityId)
+        const known = await findActivity(context.tenant, activityId)
         // Run ids are sortable by time: an old run that comes late changes nothing.
         if (((known?.reconciliation as { runId?: string } | null)?.runId ?? '') >= runId) return
         await noteFacts(context, activityId, { reconciliation: { runId, repaired, open, findings, at } })

@@ -71,7 +71,7 @@ export async function createActivity(
       errors: [{ pointer: '/endsAt', detail: 'must be after startsAt' }],
     })
   }
-  if (await lockActivity(context.tx, context.tenantId, activityId)) {
+  if (await lockActivity(context.tenant, activityId)) {
     throw new Problem('conflict', `The activity ${activityId} exists already.`)
   }
   const activity: Activity = {
@@ -89,12 +89,12 @@ export async function createActivity(
     createdAt: at,
     updatedAt: at,
   }
-  await insertActivity(context.tx, activity)
+  await insertActivity(context.tenant, activity)
   return activity
 }
 
-async function lockExisting({ tx, tenantId }: ChangeContext, activityId: string): Promise<Activity> {
-  const activity = await lockActivity(tx, tenantId, activityId)
+async function lockExisting({ tenant }: ChangeContext, activityId: string): Promise<Activity> {
+  const activity = await lockActivity(tenant, activityId)
   if (!activity) throw new Problem('not-found', `There is no activity ${activityId}.`)
   return activity
 }
@@ -121,8 +121,8 @@ export async function transition(
   options.guard?.(before)
   const at = new Date(context.now()).toISOString()
   const after: Activity = { ...before, ...options.changes, state: to, version: before.version + 1, updatedAt: at }
-  await saveActivity(context.tx, after)
-  await insertTransition(context.tx, after, {
+  await saveActivity(context.tenant, after)
+  await insertTransition(context.tenant, after, {
     version: after.version,
     command,
     from: before.state,
@@ -175,8 +175,8 @@ export function scheduleActivity(context: ChangeContext, activityId: string): Pr
 
 /** Saves facts that other functions told, in any state, without a transition. */
 export async function noteFacts(context: ChangeContext, activityId: string, facts: Partial<Activity>): Promise<void> {
-  const activity = await lockActivity(context.tx, context.tenantId, activityId)
-  if (activity) await saveActivity(context.tx, { ...activity, ...facts })
+  const activity = await lockActivity(context.tenant, activityId)
+  if (activity) await saveActivity(context.tenant, { ...activity, ...facts })
 }
 
 /** A command of an event or of the clock: nothing happens when the state does not allow it (any more). */
@@ -186,7 +186,7 @@ export async function transitionIfAllowed(
   command: ActivityCommand,
   changes: Partial<Activity> = {},
 ): Promise<Activity | undefined> {
-  const activity = await lockActivity(context.tx, context.tenantId, activityId)
+  const activity = await lockActivity(context.tenant, activityId)
   if (!activity || nextState(activity.state, command) === undefined) return undefined
   return transition(context, activityId, command, { changes })
 }

@@ -16,7 +16,7 @@ export async function tick(service: ActivityService): Promise<void> {
   let after = { tenantId: '', activityId: '' }
   for (let seen = 0; seen < maximumActivities && !service.draining.aborted; seen += pageSize) {
     const page = await listForClock(
-      service.database.pool,
+      service.database.forPlatform(),
       ['scheduled', 'warmed-up', 'open', 'paused', 'closed'],
       new Date(service.now()),
       after,

@@ -86,7 +86,7 @@ export const routes = [
     },
     async ({ query, principal }, activities: ActivityService) => {
       await activities.schema()
-      const found = await listActivities(activities.database.pool, principal.tenantId, {
+      const found = await listActivities(activities.database.forTenant(principal.tenantId), {
         before: query.cursor,
         state: query.state,
         limit: query.limit,
@@ -127,7 +127,9 @@ export const routes = [
     },
     async ({ params, principal }, activities: ActivityService) => {
       await activities.get(principal.tenantId, params.activityId)
-      return { transitions: await listTransitions(activities.database.pool, principal.tenantId, params.activityId) }
+      return {
+        transitions: await listTransitions(activities.database.forTenant(principal.tenantId), params.activityId),
+      }
     },
   ),
   route(

@@ -1,8 +1,7 @@
 /** All SQL of activity. */
-import type { Pool, PoolConnection, RowDataPacket } from 'mysql2/promise'
+import type { PlatformDatabase, Row, TenantDatabase } from '@stampede/shared/database/sessions.ts'
+import { platformStatement, tenantStatement } from '@stampede/shared/database/statement.ts'
 import type { ActivityCommand, ActivityState } from './activity-state.ts'
-
-type Executor = Pool | PoolConnection
 
 /** Times are RFC 3339 in UTC with milliseconds. */
 export type Activity = {
@@ -56,7 +55,7 @@ const instant = (value: unknown) => (value as Date).toISOString()
 const document = (value: string | null): unknown => (value === null ? null : JSON.parse(value))
 const count = (value: unknown) => (value === null ? null : Number(value))
 
-const toActivity = (row: RowDataPacket): Activity => ({
+const toActivity = (row: Row): Activity => ({
   tenantId: String(row['tenantId']),
   activityId: String(row['activityId']),
   state: row['state'] as ActivityState,
@@ -81,125 +80,102 @@ const toActivity = (row: RowDataPacket): Activity => ({
   updatedAt: instant(row['updatedAt']),
 })
 
-export async function insertActivity(tx: PoolConnection, activity: Activity): Promise<void> {
-  await tx.query(
-    `INSERT INTO activity_activities (tenant_id, activity_id, state, version, name, variant_id, stock, per_user_limit, buckets,
-       starts_at, ends_at, price_cents, currency, payment_timeout_seconds, created_at, updated_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    [
-      activity.tenantId,
-      activity.activityId,
-      activity.state,
-      activity.version,
-      activity.name,
-      activity.variantId,
-      activity.stock,
-      activity.perUserLimit,
-      activity.buckets,
-      new Date(activity.startsAt),
-      new Date(activity.endsAt),
-      activity.priceCents,
-      activity.currency,
-      activity.paymentTimeoutSeconds,
-      new Date(activity.createdAt),
-      new Date(activity.updatedAt),
-    ],
-  )
+const text = (value: unknown) => (value === null || value === undefined ? null : JSON.stringify(value))
+
+/** All of an activity as values of SQL. */
+const valuesOf = (activity: Activity) => ({
+  ...activity,
+  startsAt: new Date(activity.startsAt),
+  endsAt: new Date(activity.endsAt),
+  allocatedAt: activity.allocatedAt === null ? null : new Date(activity.allocatedAt),
+  refusal: text(activity.refusal),
+  reconciliation: text(activity.reconciliation),
+  consistency: text(activity.consistency),
+  createdAt: new Date(activity.createdAt),
+  updatedAt: new Date(activity.updatedAt),
+})
+
+const insertActivityRow = tenantStatement(
+  'activity.insertActivity',
+  `INSERT INTO activity_activities (tenant_id, activity_id, state, version, name, variant_id, stock, per_user_limit, buckets,
+     starts_at, ends_at, price_cents, currency, payment_timeout_seconds, created_at, updated_at)
+   VALUES (:tenantId, :activityId, :state, :version, :name, :variantId, :stock, :perUserLimit, :buckets,
+     :startsAt, :endsAt, :priceCents, :currency, :paymentTimeoutSeconds, :createdAt, :updatedAt)`,
+)
+
+export async function insertActivity(tx: TenantDatabase, activity: Activity): Promise<void> {
+  await tx.change(insertActivityRow, valuesOf(activity))
 }
 
-export async function findActivity(db: Executor, tenantId: string, activityId: string): Promise<Activity | undefined> {
-  const [[row]] = await db.query<RowDataPacket[]>(
-    `SELECT ${columns} FROM activity_activities WHERE tenant_id = ? AND activity_id = ?`,
-    [tenantId, activityId],
-  )
+const activityById = tenantStatement(
+  'activity.findActivity',
+  `SELECT ${columns} FROM activity_activities WHERE tenant_id = :tenantId AND activity_id = :activityId`,
+)
+
+export async function findActivity(db: TenantDatabase, activityId: string): Promise<Activity | undefined> {
+  const row = await db.row(activityById, { activityId })
   return row && toActivity(row)
 }
 
-export async function lockActivity(
-  tx: PoolConnection,
-  tenantId: string,
-  activityId: string,
-): Promise<Activity | undefined> {
-  const [[row]] = await tx.query<RowDataPacket[]>(
-    `SELECT ${columns} FROM activity_activities WHERE tenant_id = ? AND activity_id = ? FOR UPDATE`,
-    [tenantId, activityId],
-  )
+const heldActivity = tenantStatement(
+  'activity.lockActivity',
+  `SELECT ${columns} FROM activity_activities WHERE tenant_id = :tenantId AND activity_id = :activityId FOR UPDATE`,
+)
+
+export async function lockActivity(tx: TenantDatabase, activityId: string): Promise<Activity | undefined> {
+  const row = await tx.row(heldActivity, { activityId })
   return row && toActivity(row)
 }
+
+const activitiesBefore = tenantStatement(
+  'activity.listActivities',
+  `SELECT ${columns} FROM activity_activities
+   WHERE tenant_id = :tenantId AND (:before IS NULL OR activity_id < :before) AND (:state IS NULL OR state = :state)
+   ORDER BY activity_id DESC LIMIT :limit`,
+)
 
 /** Keyset page by activity id, newest first when the ids were made here (they are sortable by time). */
 export async function listActivities(
-  db: Executor,
-  tenantId: string,
+  db: TenantDatabase,
   options: { before: string | undefined; state: ActivityState | undefined; limit: number },
 ): Promise<Activity[]> {
-  const { before, state, limit } = options
-  const [rows] = await db.query<RowDataPacket[]>(
-    `SELECT ${columns} FROM activity_activities WHERE tenant_id = ?
-       ${before === undefined ? '' : 'AND activity_id < ?'} ${state === undefined ? '' : 'AND state = ?'}
-     ORDER BY activity_id DESC LIMIT ?`,
-    [tenantId, ...(before === undefined ? [] : [before]), ...(state === undefined ? [] : [state]), limit],
-  )
-  return rows.map(toActivity)
+  const { before = null, state = null, limit } = options
+  return (await db.rows(activitiesBefore, { before, state, limit })).map(toActivity)
 }
+
+const updateActivity = tenantStatement(
+  'activity.saveActivity',
+  `UPDATE activity_activities SET state = :state, version = :version, name = :name, variant_id = :variantId, stock = :stock,
+     per_user_limit = :perUserLimit, buckets = :buckets, starts_at = :startsAt, ends_at = :endsAt, price_cents = :priceCents,
+     currency = :currency, payment_timeout_seconds = :paymentTimeoutSeconds, allocated_at = :allocatedAt, refusal = :refusal,
+     reconciliation = :reconciliation, consistency = :consistency, sold = :sold, unsold = :unsold, updated_at = :updatedAt
+   WHERE tenant_id = :tenantId AND activity_id = :activityId`,
+)
 
 /** Writes a locked activity whole; its version has been counted up by the caller. */
-export async function saveActivity(tx: PoolConnection, activity: Activity): Promise<void> {
-  const text = (value: unknown) => (value === null || value === undefined ? null : JSON.stringify(value))
-  await tx.query(
-    `UPDATE activity_activities SET state = ?, version = ?, name = ?, variant_id = ?, stock = ?, per_user_limit = ?, buckets = ?,
-       starts_at = ?, ends_at = ?, price_cents = ?, currency = ?, payment_timeout_seconds = ?, allocated_at = ?, refusal = ?,
-       reconciliation = ?, consistency = ?, sold = ?, unsold = ?, updated_at = ?
-     WHERE tenant_id = ? AND activity_id = ?`,
-    [
-      activity.state,
-      activity.version,
-      activity.name,
-      activity.variantId,
-      activity.stock,
-      activity.perUserLimit,
-      activity.buckets,
-      new Date(activity.startsAt),
-      new Date(activity.endsAt),
-      activity.priceCents,
-      activity.currency,
-      activity.paymentTimeoutSeconds,
-      activity.allocatedAt === null ? null : new Date(activity.allocatedAt),
-      text(activity.refusal),
-      text(activity.reconciliation),
-      text(activity.consistency),
-      activity.sold,
-      activity.unsold,
-      new Date(activity.updatedAt),
-      activity.tenantId,
-      activity.activityId,
-    ],
-  )
+export async function saveActivity(tx: TenantDatabase, activity: Activity): Promise<void> {
+  await tx.change(updateActivity, valuesOf(activity))
 }
 
-export async function insertTransition(tx: PoolConnection, activity: Activity, transition: Transition): Promise<void> {
-  await tx.query(
-    `INSERT INTO activity_transitions (tenant_id, activity_id, version, command, from_state, to_state, actor, at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-    [
-      activity.tenantId,
-      activity.activityId,
-      transition.version,
-      transition.command,
-      transition.from,
-      transition.to,
-      transition.actor,
-      new Date(transition.at),
-    ],
-  )
+const insertTransitionRow = tenantStatement(
+  'activity.insertTransition',
+  `INSERT INTO activity_transitions (tenant_id, activity_id, version, command, from_state, to_state, actor, at)
+   VALUES (:tenantId, :activityId, :version, :command, :from, :to, :actor, :at)`,
+)
+
+export async function insertTransition(tx: TenantDatabase, activity: Activity, transition: Transition): Promise<void> {
+  const { activityId } = activity
+  await tx.change(insertTransitionRow, { ...transition, activityId, at: new Date(transition.at) })
 }
 
-export async function listTransitions(db: Executor, tenantId: string, activityId: string): Promise<Transition[]> {
-  const [rows] = await db.query<RowDataPacket[]>(
-    `SELECT version, command, from_state AS fromState, to_state AS toState, actor, at FROM activity_transitions
-     WHERE tenant_id = ? AND activity_id = ? ORDER BY version LIMIT 1000`,
-    [tenantId, activityId],
-  )
+const transitionsOfActivity = tenantStatement(
+  'activity.listTransitions',
+  `SELECT version, command, from_state AS fromState, to_state AS toState, actor, at FROM activity_transitions
+   WHERE tenant_id = :tenantId AND activity_id = :activityId ORDER BY version LIMIT 1000`,
+)
+
+export async function listTransitions(db: TenantDatabase, activityId: string): Promise<Transition[]> {
+  const rows = await db.rows(transitionsOfActivity, { activityId })
   return rows.map((row) => ({
     version: Number(row['version']),
     command: row['command'] as ActivityCommand,
@@ -210,50 +186,57 @@ export async function listTransitions(db: Executor, tenantId: string, activityId
   }))
 }
 
+const activitiesForClock = platformStatement(
+  'activity.listForClock',
+  `SELECT ${columns} FROM activity_activities
+   WHERE state IN (:states) AND starts_at <= :startsBefore AND (tenant_id, activity_id) > (:afterTenantId, :afterActivityId)
+   ORDER BY tenant_id, activity_id LIMIT :limit`,
+  'the clock works for the activities of all tenants',
+)
+
 /** Page of the activities of all tenants in these states, for the clock. `startsBefore` limits it to those whose window began. */
 export async function listForClock(
-  db: Executor,
+  db: PlatformDatabase,
   states: readonly ActivityState[],
   startsBefore: Date,
   after: { tenantId: string; activityId: string },
   limit: number,
 ): Promise<Activity[]> {
-  const [rows] = await db.query<RowDataPacket[]>(
-    `SELECT ${columns} FROM activity_activities WHERE state IN (?) AND starts_at <= ? AND (tenant_id, activity_id) > (?, ?)
-     ORDER BY tenant_id, activity_id LIMIT ?`,
-    [states, startsBefore, after.tenantId, after.activityId, limit],
-  )
+  const rows = await db.rows(activitiesForClock, {
+    states,
+    startsBefore,
+    afterTenantId: after.tenantId,
+    afterActivityId: after.activityId,
+    limit,
+  })
   return rows.map(toActivity)
 }
 
-export async function insertSample(db: Executor, tenantId: string, activityId: string, sample: Sample): Promise<void> {
-  await db.query(
-    `INSERT INTO activity_samples (tenant_id, activity_id, at, sold, units_left, outbox_length, refused) VALUES (?, ?, ?, ?, ?, ?, ?)
-     ON DUPLICATE KEY UPDATE sold = VALUES(sold)`,
-    [
-      tenantId,
-      activityId,
-      new Date(sample.at),
-      sample.sold,
-      sample.left,
-      sample.outboxLength,
-      sample.refused === null ? null : JSON.stringify(sample.refused),
-    ],
-  )
+const insertSampleRow = tenantStatement(
+  'activity.insertSample',
+  `INSERT INTO activity_samples (tenant_id, activity_id, at, sold, units_left, outbox_length, refused)
+   VALUES (:tenantId, :activityId, :at, :sold, :left, :outboxLength, :refused)
+   ON DUPLICATE KEY UPDATE sold = VALUES(sold)`,
+)
+
+export async function insertSample(db: TenantDatabase, activityId: string, sample: Sample): Promise<void> {
+  await db.change(insertSampleRow, {
+    ...sample,
+    activityId,
+    at: new Date(sample.at),
+    refused: text(sample.refused),
+  })
 }
 
+const newestSamples = tenantStatement(
+  'activity.listSamples',
+  `SELECT at, sold, units_left AS unitsLeft, outbox_length AS outboxLength, refused FROM activity_samples
+   WHERE tenant_id = :tenantId AND activity_id = :activityId ORDER BY at DESC LIMIT :limit`,
+)
+
 /** The newest samples, oldest first. */
-export async function listSamples(
-  db: Executor,
-  tenantId: string,
-  activityId: string,
-  limit: number,
-): Promise<Sample[]> {
-  const [rows] = await db.query<RowDataPacket[]>(
-    `SELECT at, sold, units_left AS unitsLeft, outbox_length AS outboxLength, refused FROM activity_samples
-     WHERE tenant_id = ? AND activity_id = ? ORDER BY at DESC LIMIT ?`,
-    [tenantId, activityId, limit],
-  )
+export async function listSamples(db: TenantDatabase, activityId: string, limit: number): Promise<Sample[]> {
+  const rows = await db.rows(newestSamples, { activityId, limit })
   return rows.toReversed().map((row) => ({
     at: instant(row['at']),
     sold: Number(row['sold']),

@@ -25,16 +25,16 @@ export type AllocateOutcome = 'allocated' | 'refused' | 'ignored'
  * an old event. A refused activity may ask again, with other terms.
  */
 export async function allocate(context: ChangeContext, terms: SaleTerms): Promise<AllocateOutcome> {
-  const { tx, outbox, tenantId } = context
+  const { tx, tenant, outbox, tenantId } = context
   const { activityId, variantId, stock } = terms
-  const existing = await lockAllocation(tx, tenantId, activityId)
+  const existing = await lockAllocation(tenant, activityId)
   if (existing && existing.state !== 'refused') return 'ignored'
   const at = new Date(context.now())
   const reserved = await reserve(context, { reservationId: reservationOf(activityId), variantId, quantity: stock })
   const refused = reserved.outcome === 'insufficient'
   await saveAllocation(
-    tx,
-    { tenantId, activityId, state: refused ? 'refused' : 'allocated', variantId, quantity: stock, terms },
+    tenant,
+    { activityId, state: refused ? 'refused' : 'allocated', variantId, quantity: stock, terms },
     at,
   )
   const outgoing = refused
@@ -53,14 +53,13 @@ export async function cancelAllocation(
   context: ChangeContext,
   { activityId }: z.output<typeof activityCancelled.data>,
 ): Promise<boolean> {
-  const { tx, tenantId } = context
+  const { tenant } = context
   const at = new Date(context.now())
-  const allocation = await lockAllocation(tx, tenantId, activityId)
+  const allocation = await lockAllocation(tenant, activityId)
   if (!allocation || allocation.state === 'refused') {
     await saveAllocation(
-      tx,
+      tenant,
       {
-        tenantId,
         activityId,
         state: 'cancelled',
         variantId: allocation?.variantId ?? '',
@@ -73,7 +72,7 @@ export async function cancelAllocation(
   }
   if (allocation.state !== 'allocated') return false
   await settleReservation(context, reservationOf(activityId), () => 0)
-  await finishAllocation(tx, tenantId, activityId, { state: 'cancelled', sold: 0, returned: allocation.quantity }, at)
+  await finishAllocation(tenant, activityId, { state: 'cancelled', sold: 0, returned: allocation.quantity }, at)
   return true
 }
 
@@ -82,9 +81,9 @@ export async function settleAllocation(
   context: ChangeContext,
   settled: z.output<typeof activitySettled.data>,
 ): Promise<boolean> {
-  const { tx, tenantId } = context
+  const { tenant } = context
   const { activityId, sold, unsold } = settled
-  const allocation = await lockAllocation(tx, tenantId, activityId)
+  const allocation = await lockAllocation(tenant, activityId)
   // Ordered delivery should not let this happen; the schedule may still be on its way.
   if (!allocation)
     throw new Problem('dependency-unavailable', `The allocation of activity ${activityId} is not known yet.`)
@@ -96,12 +95,6 @@ export async function settleAllocation(
     )
   }
   await settleReservation(context, reservationOf(activityId), () => sold)
-  await finishAllocation(
-    tx,
-    tenantId,
-    activityId,
-    { state: 'settled', sold, returned: unsold },
-    new Date(context.now()),
-  )
+  await finishAllocation(tenant, activityId, { state: 'settled', sold, returned: unsold }, new Date(context.now()))
   return true
 }

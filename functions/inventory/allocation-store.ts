@@ -1,8 +1,7 @@
 /** All SQL of allocations: the stock of activities. */
-import type { Pool, PoolConnection, RowDataPacket } from 'mysql2/promise'
 import { saleTerms, type SaleTerms } from '@stampede/eventing/catalogue/events.ts'
-
-type Executor = Pool | PoolConnection
+import type { PlatformDatabase, Row, TenantDatabase } from '@stampede/shared/database/sessions.ts'
+import { platformStatement, tenantStatement } from '@stampede/shared/database/statement.ts'
 
 /**
  * allocated: units are set aside · refused: there were not enough · settled: sold units left, the rest went back ·
@@ -28,7 +27,7 @@ export type Allocation = {
 const columns = `tenant_id AS tenantId, activity_id AS activityId, state, variant_id AS variantId, quantity, sold, returned, terms,
   warm_up_begun_at AS warmUpBegunAt, warmed_at AS warmedAt`
 
-const toAllocation = (row: RowDataPacket): Allocation => ({
+const toAllocation = (row: Row): Allocation => ({
   tenantId: String(row['tenantId']),
   activityId: String(row['activityId']),
   state: row['state'] as AllocationState,
@@ -36,40 +35,44 @@ const toAllocation = (row: RowDataPacket): Allocation => ({
   quantity: Number(row['quantity']),
   sold: row['sold'] === null ? null : Number(row['sold']),
   returned: row['returned'] === null ? null : Number(row['returned']),
-  terms: row['terms'] === null ? undefined : saleTerms.parse(JSON.parse(String(row['terms']))),
+  terms: row['terms'] === null ? undefined : saleTerms.parse(JSON.parse(row['terms'] as string)),
   warmUpBegunAt: (row['warmUpBegunAt'] as Date | null) ?? undefined,
   warmedAt: (row['warmedAt'] as Date | null) ?? undefined,
 })
 
-export async function findAllocation(
-  db: Executor,
-  tenantId: string,
-  activityId: string,
-): Promise<Allocation | undefined> {
-  const [[row]] = await db.query<RowDataPacket[]>(
-    `SELECT ${columns} FROM inventory_allocations WHERE tenant_id = ? AND activity_id = ?`,
-    [tenantId, activityId],
-  )
+const allocationOfActivity = tenantStatement(
+  'inventory.findAllocation',
+  `SELECT ${columns} FROM inventory_allocations WHERE tenant_id = :tenantId AND activity_id = :activityId`,
+)
+
+export async function findAllocation(db: TenantDatabase, activityId: string): Promise<Allocation | undefined> {
+  const row = await db.row(allocationOfActivity, { activityId })
   return row && toAllocation(row)
 }
 
-export async function lockAllocation(
-  tx: PoolConnection,
-  tenantId: string,
-  activityId: string,
-): Promise<Allocation | undefined> {
-  const [[row]] = await tx.query<RowDataPacket[]>(
-    `SELECT ${columns} FROM inventory_allocations WHERE tenant_id = ? AND activity_id = ? FOR UPDATE`,
-    [tenantId, activityId],
-  )
+const heldAllocation = tenantStatement(
+  'inventory.lockAllocation',
+  `SELECT ${columns} FROM inventory_allocations WHERE tenant_id = :tenantId AND activity_id = :activityId FOR UPDATE`,
+)
+
+export async function lockAllocation(tx: TenantDatabase, activityId: string): Promise<Allocation | undefined> {
+  const row = await tx.row(heldAllocation, { activityId })
   return row && toAllocation(row)
 }
+
+const putAllocation = tenantStatement(
+  'inventory.saveAllocation',
+  `INSERT INTO inventory_allocations (tenant_id, activity_id, state, variant_id, quantity, terms, starts_at, ends_at, created_at,
+     updated_at)
+   VALUES (:tenantId, :activityId, :state, :variantId, :quantity, :terms, :startsAt, :endsAt, :at, :at)
+   ON DUPLICATE KEY UPDATE state = VALUES(state), variant_id = VALUES(variant_id), quantity = VALUES(quantity),
+     terms = VALUES(terms), starts_at = VALUES(starts_at), ends_at = VALUES(ends_at), updated_at = VALUES(updated_at)`,
+)
 
 /** Writes the outcome of an allocation; a refused one may be tried again with other terms. */
 export async function saveAllocation(
-  tx: PoolConnection,
+  tx: TenantDatabase,
   allocation: {
-    tenantId: string
     activityId: string
     state: AllocationState
     variantId: string
@@ -78,60 +81,73 @@ export async function saveAllocation(
   },
   at: Date,
 ): Promise<void> {
-  const { tenantId, activityId, state, variantId, quantity, terms } = allocation
-  const startsAt = terms ? new Date(terms.startsAt) : null
-  const endsAt = terms ? new Date(terms.endsAt) : null
-  await tx.query(
-    `INSERT INTO inventory_allocations
-       (tenant_id, activity_id, state, variant_id, quantity, terms, starts_at, ends_at, created_at, updated_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-     ON DUPLICATE KEY UPDATE state = VALUES(state), variant_id = VALUES(variant_id), quantity = VALUES(quantity),
-       terms = VALUES(terms), starts_at = VALUES(starts_at), ends_at = VALUES(ends_at), updated_at = VALUES(updated_at)`,
-    [tenantId, activityId, state, variantId, quantity, terms ? JSON.stringify(terms) : null, startsAt, endsAt, at, at],
-  )
+  const { terms } = allocation
+  await tx.change(putAllocation, {
+    ...allocation,
+    terms: terms ? JSON.stringify(terms) : null,
+    startsAt: terms ? new Date(terms.startsAt) : null,
+    endsAt: terms ? new Date(terms.endsAt) : null,
+    at,
+  })
 }
+
+const updateFinished = tenantStatement(
+  'inventory.finishAllocation',
+  `UPDATE inventory_allocations SET state = :state, sold = :sold, returned = :returned, updated_at = :at
+   WHERE tenant_id = :tenantId AND activity_id = :activityId`,
+)
 
 /** Ends an allocation with what was sold and what went back. */
 export async function finishAllocation(
-  tx: PoolConnection,
-  tenantId: string,
+  tx: TenantDatabase,
   activityId: string,
   result: { state: 'settled' | 'cancelled'; sold: number; returned: number },
   at: Date,
 ): Promise<void> {
-  await tx.query(
-    `UPDATE inventory_allocations SET state = ?, sold = ?, returned = ?, updated_at = ? WHERE tenant_id = ? AND activity_id = ?`,
-    [result.state, result.sold, result.returned, at, tenantId, activityId],
-  )
+  await tx.change(updateFinished, { activityId, ...result, at })
 }
 
-export async function markWarmUpBegun(db: Executor, tenantId: string, activityId: string, at: Date): Promise<void> {
-  await db.query(
-    `UPDATE inventory_allocations SET warm_up_begun_at = ?, updated_at = ?
-     WHERE tenant_id = ? AND activity_id = ? AND warm_up_begun_at IS NULL`,
-    [at, at, tenantId, activityId],
-  )
+const updateBegun = tenantStatement(
+  'inventory.markWarmUpBegun',
+  `UPDATE inventory_allocations SET warm_up_begun_at = :at, updated_at = :at
+   WHERE tenant_id = :tenantId AND activity_id = :activityId AND warm_up_begun_at IS NULL`,
+)
+
+export async function markWarmUpBegun(db: TenantDatabase, activityId: string, at: Date): Promise<void> {
+  await db.change(updateBegun, { activityId, at })
 }
 
-export async function markWarmedUp(tx: PoolConnection, tenantId: string, activityId: string, at: Date): Promise<void> {
-  await tx.query(
-    `UPDATE inventory_allocations SET warmed_at = ?, updated_at = ? WHERE tenant_id = ? AND activity_id = ?`,
-    [at, at, tenantId, activityId],
-  )
+const updateWarmed = tenantStatement(
+  'inventory.markWarmedUp',
+  `UPDATE inventory_allocations SET warmed_at = :at, updated_at = :at
+   WHERE tenant_id = :tenantId AND activity_id = :activityId`,
+)
+
+export async function markWarmedUp(tx: TenantDatabase, activityId: string, at: Date): Promise<void> {
+  await tx.change(updateWarmed, { activityId, at })
 }
+
+const due = platformStatement(
+  'inventory.dueForWarmUp',
+  `SELECT tenant_id AS tenantId, activity_id AS activityId FROM inventory_allocations
+   WHERE state = 'allocated' AND starts_at <= :startsBefore AND ends_at > :endsAfter
+     AND (tenant_id, activity_id) > (:afterTenantId, :afterActivityId)
+   ORDER BY tenant_id, activity_id LIMIT :limit`,
+  'the clock warms up the sales of all tenants',
+)
 
 /** Page of the allocations of all tenants whose sale should be in Redis: it begins soon or has begun, and has not ended. */
 export async function dueForWarmUp(
-  db: Executor,
+  db: PlatformDatabase,
   window: { startsBefore: Date; endsAfter: Date },
   after: { tenantId: string; activityId: string },
   limit: number,
 ): Promise<{ tenantId: string; activityId: string }[]> {
-  const [rows] = await db.query<RowDataPacket[]>(
-    `SELECT tenant_id AS tenantId, activity_id AS activityId FROM inventory_allocations
-     WHERE state = 'allocated' AND starts_at <= ? AND ends_at > ? AND (tenant_id, activity_id) > (?, ?)
-     ORDER BY tenant_id, activity_id LIMIT ?`,
-    [window.startsBefore, window.endsAfter, after.tenantId, after.activityId, limit],
-  )
+  const rows = await db.rows(due, {
+    ...window,
+    afterTenantId: after.tenantId,
+    afterActivityId: after.activityId,
+    limit,
+  })
   return rows.map((row) => ({ tenantId: String(row['tenantId']), activityId: String(row['activityId']) }))
 }

@@ -27,7 +27,7 @@ async function move(
 ): Promise<Stock> {
   const at = new Date(context.now())
   const after = { ...applyMovement(before, movement), ...changes }
-  await saveStock(context.tx, after, movement, at)
+  await saveStock(context.tenant, after, movement, at)
   if (fellBelowThreshold(before, after)) {
     const { tenantId, variantId } = after
     await context.outbox.add(context.tx, [
@@ -60,10 +60,10 @@ export async function reserve(
   context: ChangeContext,
   wanted: { reservationId: string; variantId: string; quantity: number },
 ): Promise<ReserveOutcome> {
-  const { tx, tenantId } = context
+  const { tenant } = context
   // The stock is locked before the reservation, always: no deadlock, and two requests with the same new id see each other.
-  const stock = await lockStock(tx, tenantId, wanted.variantId)
-  const existing = await lockReservation(tx, tenantId, wanted.reservationId)
+  const stock = await lockStock(tenant, wanted.variantId)
+  const existing = await lockReservation(tenant, wanted.reservationId)
   if (existing) {
     if (existing.variantId === wanted.variantId && existing.quantity === wanted.quantity)
       return { outcome: 'already-reserved' }
@@ -71,7 +71,7 @@ export async function reserve(
   }
   if (!stock || available(stock) < wanted.quantity)
     return { outcome: 'insufficient', available: stock ? available(stock) : 0 }
-  await insertReservation(tx, tenantId, wanted, new Date(context.now()))
+  await insertReservation(tenant, wanted, new Date(context.now()))
   await move(context, stock, {
     kind: 'reserve',
     onHandChange: 0,
@@ -91,11 +91,11 @@ export async function settleReservation(
   reservationId: string,
   confirmedOf: (reservation: Reservation) => number,
 ): Promise<'settled' | 'already-settled'> {
-  const { tx, tenantId, actor } = context
+  const { tenant, actor } = context
   // Stock before reservation, as everywhere: the variant of a reservation never changes, so it can be read without a lock.
-  const variantId = await findReservedVariant(tx, tenantId, reservationId)
-  let stock = variantId === undefined ? undefined : await lockStock(tx, tenantId, variantId)
-  const seen = await lockReservation(tx, tenantId, reservationId)
+  const variantId = await findReservedVariant(tenant, reservationId)
+  let stock = variantId === undefined ? undefined : await lockStock(tenant, variantId)
+  const seen = await lockReservation(tenant, reservationId)
   if (!seen || !stock) throw new Problem('not-found', `There is no reservation ${reservationId}.`)
   const confirmed = confirmedOf(seen)
   if (confirmed < 0 || confirmed > seen.quantity) {
@@ -108,7 +108,7 @@ export async function settleReservation(
       `The reservation ${reservationId} was settled with ${seen.confirmed} of ${seen.quantity} units confirmed.`,
     )
   }
-  await settleReservationRow(tx, tenantId, reservationId, confirmed, new Date(context.now()))
+  await settleReservationRow(tenant, reservationId, confirmed, new Date(context.now()))
   const released = seen.quantity - confirmed
   const reference = reservationId
   if (confirmed > 0)
@@ -136,9 +136,9 @@ export type Adjustment = {
 
 /** Sets a stock to what was counted. Conflicts when it changed since the person looked. */
 export async function adjust(context: ChangeContext, adjustment: Adjustment): Promise<Stock> {
-  const { tx, tenantId } = context
-  if (adjustment.version === 0) await ensureStock(tx, tenantId, adjustment.variantId, new Date(context.now()))
-  const stock = await lockStock(tx, tenantId, adjustment.variantId)
+  const { tenant } = context
+  if (adjustment.version === 0) await ensureStock(tenant, adjustment.variantId, new Date(context.now()))
+  const stock = await lockStock(tenant, adjustment.variantId)
   if (!stock)
     throw new Problem('not-found', `There is no stock of variant ${adjustment.variantId}. Send version 0 to create it.`)
   if (stock.version !== adjustment.version) {

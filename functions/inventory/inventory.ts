@@ -62,13 +62,13 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
   }
 
   const markWarm = (tenantId: string, activityId: string) =>
-    change(tenantId, host.name, async ({ tx, outbox }) => {
-      const allocation = await lockAllocation(tx, tenantId, activityId)
+    change(tenantId, host.name, async ({ tx, tenant, outbox }) => {
+      const allocation = await lockAllocation(tenant, activityId)
       if (allocation?.state !== 'allocated' || !allocation.terms) return false
       if (allocation.warmedAt) return true
       const at = new Date(now())
       const { stock, buckets } = allocation.terms
-      await markWarmedUp(tx, tenantId, activityId, at)
+      await markWarmedUp(tenant, activityId, at)
       await outbox.add(tx, [
         {
           definition: inventoryWarmedUp,
@@ -84,10 +84,10 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
     const outcome = await warmUp(
       {
         now,
-        findAllocation: () => findAllocation(database.pool, tenantId, activityId),
+        findAllocation: () => findAllocation(database.forTenant(tenantId), activityId),
         snapshots: (buckets) => snapshots(tenantId, activityId, buckets),
         orderedUnits: async () => (await orders.get(`/api/v1/order-totals/${activityId}`, tenantId, orderTotals)).sold,
-        markBegun: () => markWarmUpBegun(database.pool, tenantId, activityId, new Date(now())),
+        markBegun: () => markWarmUpBegun(database.forTenant(tenantId), activityId, new Date(now())),
         create: (sale) => sales.warmUp(sale),
         markWarm: () => markWarm(tenantId, activityId),
         closeSale: (buckets) => closeSale(tenantId, activityId, buckets),
@@ -106,7 +106,7 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
     change,
     findAllocation: async (tenantId: string, activityId: string) => {
       await schema()
-      return findAllocation(database.pool, tenantId, activityId)
+      return findAllocation(database.forTenant(tenantId), activityId)
     },
     warmUpAllocation,
 
@@ -114,7 +114,7 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
       await once(event, (context) => allocate(context, event.data))
       const { tenantId, activityId, startsAt } = event.data
       if (Date.parse(startsAt) - now() > config.WARM_UP_HORIZON_SECONDS * 1_000) return
-      const allocation = await findAllocation(database.pool, tenantId, activityId)
+      const allocation = await findAllocation(database.forTenant(tenantId), activityId)
       if (allocation?.state !== 'allocated' || allocation.warmedAt) return
       // The allocation stands; when Redis does not answer, the clock tries again.
       await warmUpAllocation(tenantId, activityId).catch((error: unknown) =>
@@ -125,7 +125,7 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
     async onCancelled(event: ReceivedEvent<z.output<typeof activityCancelled.data>>) {
       await once(event, (context) => cancelAllocation(context, event.data))
       const { tenantId, activityId } = event.data
-      const allocation = await findAllocation(database.pool, tenantId, activityId)
+      const allocation = await findAllocation(database.forTenant(tenantId), activityId)
       // Repeating this is harmless, so it needs no memory: an event that failed here comes again.
       if (allocation?.terms && allocation.state === 'cancelled')
         await closeSale(tenantId, activityId, allocation.terms.buckets)
@@ -134,7 +134,7 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
     async onSettled(event: ReceivedEvent<z.output<typeof activitySettled.data>>) {
       await once(event, (context) => settleAllocation(context, event.data))
       const { tenantId, activityId } = event.data
-      const buckets = (await findAllocation(database.pool, tenantId, activityId))?.terms?.buckets
+      const buckets = (await findAllocation(database.forTenant(tenantId), activityId))?.terms?.buckets
       // Also when the event comes again: Redis may have been away the first time.
       if (buckets) await sales.expire({ tenantId, activityId, buckets }, config.SETTLED_SALE_TTL_SECONDS)
     },
@@ -148,7 +148,7 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
       }
       let after = { tenantId: '', activityId: '' }
       for (let looked = 0; looked < maximumWarmUpsPerTick && !host.draining.aborted; looked += warmUpPage) {
-        const due = await dueForWarmUp(database.pool, window, after, warmUpPage)
+        const due = await dueForWarmUp(database.forPlatform(), window, after, warmUpPage)
         for (const { tenantId, activityId } of due) {
           await warmUpAllocation(tenantId, activityId).catch((error: unknown) =>
             host.log.warn(

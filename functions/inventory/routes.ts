@@ -73,7 +73,7 @@ export const routes = [
     },
     async ({ query, principal }, inventory: Inventory) => {
       await inventory.schema()
-      const stocks = await listStocks(inventory.database.pool, principal.tenantId, query.cursor ?? '', query.limit)
+      const stocks = await listStocks(inventory.database.forTenant(principal.tenantId), query.cursor ?? '', query.limit)
       return {
         stocks: stocks.map(show),
         nextCursor: stocks.length === query.limit ? (stocks.at(-1)?.variantId ?? null) : null,
@@ -86,7 +86,7 @@ export const routes = [
     { ...staff, summary: 'Stock of a variant.', params: variantParams, reply: stockView, problems: ['not-found'] },
     async ({ params, principal }, inventory: Inventory) => {
       await inventory.schema()
-      const stock = await findStock(inventory.database.pool, principal.tenantId, params.variantId)
+      const stock = await findStock(inventory.database.forTenant(principal.tenantId), params.variantId)
       if (!stock) throw new Problem('not-found', `There is no stock of variant ${params.variantId}.`)
       return show(stock)
     },
@@ -131,8 +131,7 @@ export const routes = [
     async ({ params, query, principal }, inventory: Inventory) => {
       await inventory.schema()
       const movements = await listMovements(
-        inventory.database.pool,
-        principal.tenantId,
+        inventory.database.forTenant(principal.tenantId),
         params.variantId,
         query.cursor,
         query.limit,
