@@ -66,7 +66,7 @@ function tooLarge(limitBytes: number): Problem {
 }
 
 /** Closing while the client still sends would reset the connection and lose the answer. The patience has a limit too. */
-function discardRest(request: IncomingMessage): void {
+export function discardRest(request: IncomingMessage): void {
   if (request.complete || request.destroyed) return
   let left = lingerBytes
   const timer = setTimeout(() => request.destroy(), lingerMs)

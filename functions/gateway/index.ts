@@ -1,0 +1,15 @@
+/** gateway: the one public entry. It declares no routes: it takes everything, and passes on what the other functions declare. */
+import { defineFunction } from '@stampede/shared/function/declaration.ts'
+import { gatewayConfig, type GatewayConfig } from './config.ts'
+import { connectGateway, type Gateway } from './connect.ts'
+
+export const gatewayFunction = defineFunction<GatewayConfig, Gateway>({
+  name: 'gateway',
+  summary: 'The public entry: routes, tokens, rate limits, circuit breakers, canaries and overflow.',
+  config: gatewayConfig,
+  connect: connectGateway,
+  routes: [],
+  fallback: (gateway) => gateway.handle,
+  ownPages: (gateway) => gateway.ownPages,
+  stop: (gateway) => gateway.stop(),
+})
