@@ -97,7 +97,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
       const principal: Principal =
         payload.kind === 'service'
           ? { kind: 'service', tenantId: tenant, userId: sub, roles: ['service'], ...issued }
-          : { kind: own.includes('staff') ? 'staff' : 'user', tenantId: tenant, userId: sub, roles: own, ...issued }
+          : { kind: own.length > 0 ? 'staff' : 'user', tenantId: tenant, userId: sub, roles: own, ...issued }
       verified.set(token, { principal, validUntilMs: Math.min(exp * 1_000, now() + cacheMs) })
       return principal
     },

@@ -4,12 +4,19 @@ import { SignJWT, UnsecuredJWT, exportJWK, generateKeyPair } from 'jose'
 import type { JSONWebKeySet } from 'jose'
 import { createServiceTokens, serviceIssuer } from '../identity/service-token.ts'
 
-export type TestPerson = { tenantId?: string; userId?: string; roles?: readonly string[] }
+export type TestPerson = {
+  tenantId?: string
+  userId?: string
+  roles?: readonly string[]
+  sessionId?: string
+  /** Default: now. */
+  issuedAtMs?: number
+}
 
 export type TestIdentity = {
   jwks: JSONWebKeySet
   serviceSecret: string
-  /** AUTH_JWKS, AUTH_ISSUER, AUTH_AUDIENCE and SERVICE_SECRET. */
+  /** AUTH_JWKS, AUTH_ISSUER, AUTH_AUDIENCE and SERVICE_SECRET; ACCESS_CONTROL=built-in, for tests of one function. */
   environment: Record<string, string>
   /** A valid access token; default tenant `acme`, user `user-1`, no roles. */
   token(person?: TestPerson): Promise<string>
@@ -29,13 +36,18 @@ export async function createTestIdentity(algorithm: 'ES256' | 'EdDSA' = 'ES256')
   const serviceSecret = randomBytes(32).toString('base64')
   const text = (value: string) => new TextEncoder().encode(value)
 
-  const claimsOf = ({ tenantId = 'acme', userId = 'user-1', roles = [] }: TestPerson) => ({
+  const claimsOf = ({ tenantId = 'acme', userId = 'user-1', roles = [], sessionId }: TestPerson) => ({
     tenant: tenantId,
     roles: [...roles],
     sub: userId,
+    ...(sessionId === undefined ? {} : { sid: sessionId }),
   })
   const unsigned = (person: TestPerson, iss = issuer, aud = audience, expires = '5m') =>
-    new SignJWT(claimsOf(person)).setIssuer(iss).setAudience(aud).setIssuedAt().setExpirationTime(expires)
+    new SignJWT(claimsOf(person))
+      .setIssuer(iss)
+      .setAudience(aud)
+      .setIssuedAt(Math.floor((person.issuedAtMs ?? Date.now()) / 1_000))
+      .setExpirationTime(expires)
   const header = { alg: algorithm, kid: 'test' }
 
   return {
@@ -46,6 +58,7 @@ export async function createTestIdentity(algorithm: 'ES256' | 'EdDSA' = 'ES256')
       AUTH_ISSUER: issuer,
       AUTH_AUDIENCE: audience,
       SERVICE_SECRET: serviceSecret,
+      ACCESS_CONTROL: 'built-in',
     },
     token: async (person = {}) => unsigned(person).setProtectedHeader(header).sign(privateKey),
     serviceToken: async (tenantId = 'acme') =>
@@ -56,7 +69,7 @@ export async function createTestIdentity(algorithm: 'ES256' | 'EdDSA' = 'ES256')
       const [head = '', , signature = ''] = valid.split('.')
       const raised = Buffer.from(
         JSON.stringify({
-          ...claimsOf({ ...person, roles: ['staff'] }),
+          ...claimsOf({ ...person, roles: ['administrator'] }),
           iss: issuer,
           aud: audience,
           exp: 4_102_444_800,
@@ -64,6 +77,7 @@ export async function createTestIdentity(algorithm: 'ES256' | 'EdDSA' = 'ES256')
       )
       return {
         expired: await unsigned(person, issuer, audience, '1s ago').setProtectedHeader(header).sign(privateKey),
+        'not yet valid': await unsigned(person).setNotBefore('1m').setProtectedHeader(header).sign(privateKey),
         forged: await unsigned(person).setProtectedHeader(header).sign(stranger.privateKey),
         'payload replaced': `${head}.${raised.toString('base64url')}.${signature}`,
         'algorithm none': new UnsecuredJWT(claimsOf(person))
