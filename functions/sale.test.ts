@@ -13,7 +13,7 @@ test.after.always(() => collection?.stop())
 
 test('collection – draft, schedule, warm-up, sale, orders, payment, cancellation, settlement, stock returned', async (t) => {
   const tenantId = `t-${randomBytes(6).toString('hex')}`
-  const staff = await collection.identity.token({ tenantId, userId: 'chief', roles: ['staff'] })
+  const staff = await collection.identity.token({ tenantId, userId: 'chief', roles: ['administrator'] })
   const call = caller(collection, staff)
   t.is((await call('PUT', '/api/v1/stocks/phone', { version: 0, onHand: 50, reason: 'counted' })).status, 200)
 

@@ -70,7 +70,7 @@ await runCommand(async ({ say, defer }) => {
   const database = connectDatabase(running.environment.DATABASE_URL)
   defer(() => database.close())
   const mint = await createTokenMint(identity.signingKey)
-  const staff = new Staff(platform, await mint('staff-1', ['staff']))
+  const staff = new Staff(platform, await mint('staff-1', ['administrator']))
 
   const processOf = (target: DrillTarget) => {
     const managed = platform.processes.get(target)

@@ -74,7 +74,7 @@ await runCommand(async ({ say, defer }) => {
   const database = connectDatabase(services.environment.DATABASE_URL)
   defer(() => database.close())
   const mint = await createTokenMint(identity.signingKey)
-  const staff = new Staff(platform, await mint('staff-1', ['staff']))
+  const staff = new Staff(platform, await mint('staff-1', ['administrator']))
   const sale = await runSale(
     {
       platform,

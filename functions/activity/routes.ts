@@ -37,7 +37,8 @@ const activityView = z.object({
 
 const show = ({ tenantId: _tenantId, ...activity }: Activity) => activity
 const params = z.object({ activityId: identifier })
-const staff = { auth: 'staff' } as const
+const reading = { auth: 'staff', permission: 'activities.read' } as const
+const managing = { auth: 'staff', permission: 'activities.manage' } as const
 
 const preCheckView = z.object({
   ok: z.boolean(),
@@ -49,7 +50,7 @@ const commandRoute = (command: ActivityCommand, summary: string) =>
   route(
     'POST',
     `/api/v1/activities/:activityId/${command}`,
-    { ...staff, summary, params, reply: activityView, problems: ['not-found', 'conflict'] },
+    { ...managing, summary, params, reply: activityView, problems: ['not-found', 'conflict'] },
     async ({ params, principal }, activities: ActivityService) =>
       show(await activities.command(principal.tenantId, params.activityId, command, principal.userId)),
   )
@@ -59,7 +60,7 @@ export const routes = [
     'POST',
     '/api/v1/activities',
     {
-      ...staff,
+      ...managing,
       summary: 'Creates a draft.',
       body: newActivity,
       reply: activityView,
@@ -75,7 +76,7 @@ export const routes = [
     'GET',
     '/api/v1/activities',
     {
-      ...staff,
+      ...reading,
       summary: 'Activities, newest first.',
       query: z.object({
         cursor: identifier.optional(),
@@ -100,7 +101,7 @@ export const routes = [
   route(
     'GET',
     '/api/v1/activities/:activityId',
-    { ...staff, summary: 'One activity.', params, reply: activityView, problems: ['not-found'] },
+    { ...reading, summary: 'One activity.', params, reply: activityView, problems: ['not-found'] },
     async ({ params, principal }, activities: ActivityService) =>
       show(await activities.get(principal.tenantId, params.activityId)),
   ),
@@ -108,7 +109,7 @@ export const routes = [
     'GET',
     '/api/v1/activities/:activityId/history',
     {
-      ...staff,
+      ...reading,
       summary: 'Every change of state: when, by what and by whom.',
       params,
       reply: z.object({
@@ -136,7 +137,7 @@ export const routes = [
     'PATCH',
     '/api/v1/activities/:activityId',
     {
-      ...staff,
+      ...managing,
       summary: 'Changes a draft, or one whose allocation was refused. Names the version that was seen.',
       params,
       body: activityChange,
@@ -152,7 +153,7 @@ export const routes = [
     'POST',
     '/api/v1/activities/:activityId/schedule',
     {
-      ...staff,
+      ...managing,
       summary: 'Schedules: the stock is set aside and the sale is loaded before it begins.',
       params,
       reply: activityView,
@@ -167,7 +168,7 @@ export const routes = [
     'POST',
     '/api/v1/activities/:activityId/pre-check',
     {
-      ...staff,
+      ...managing,
       summary: 'Is everything ready for the sale? Changes nothing.',
       params,
       reply: preCheckView,
@@ -179,7 +180,7 @@ export const routes = [
     'POST',
     '/api/v1/activities/:activityId/warm-up',
     {
-      ...staff,
+      ...managing,
       summary: 'Loads the sale into Redis now.',
       params,
       reply: z.object({ outcome: z.enum(['warmed-up', 'already-warm', 'needs-rebuild', 'not-allocated']) }),
@@ -195,7 +196,7 @@ export const routes = [
     'POST',
     '/api/v1/activities/:activityId/settle',
     {
-      ...staff,
+      ...managing,
       summary: 'After the sale, when all orders are final and everything agrees: unsold stock goes back.',
       params,
       reply: activityView,
@@ -208,7 +209,7 @@ export const routes = [
     'POST',
     '/api/v1/activities/:activityId/cancel',
     {
-      ...staff,
+      ...managing,
       summary: 'Withdraws an activity that has sold nothing.',
       params,
       reply: activityView,
@@ -221,7 +222,7 @@ export const routes = [
     'GET',
     '/api/v1/activities/:activityId/report',
     {
-      ...staff,
+      ...reading,
       summary: 'What was sold, when, and what became of it: JSON, CSV or a page.',
       params,
       query: z.object({ format: z.enum(['json', 'csv', 'html']).default('json') }),

@@ -97,7 +97,7 @@ export async function startStage() {
 
   const tenant = async () => {
     const tenantId = `t-${randomBytes(6).toString('hex')}`
-    const token = await identity.token({ tenantId, userId: 'chief', roles: ['staff'] })
+    const token = await identity.token({ tenantId, userId: 'chief', roles: ['administrator'] })
     const fetchAs = (method: string, path: string, body?: unknown) =>
       request(`${serving.url}${path}`, method, token, body)
     const call = (method: string, path: string, body?: unknown) => callUrl(`${serving.url}${path}`, method, token, body)

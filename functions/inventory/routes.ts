@@ -58,7 +58,8 @@ const show = (stock: Stock) => ({
   version: stock.version,
 })
 
-const staff = { auth: 'staff' } as const
+const reading = { auth: 'staff', permission: 'stocks.read' } as const
+const managing = { auth: 'staff', permission: 'stocks.manage' } as const
 const service = { auth: 'service' } as const
 
 export const routes = [
@@ -66,7 +67,7 @@ export const routes = [
     'GET',
     '/api/v1/stocks',
     {
-      ...staff,
+      ...reading,
       summary: 'Stocks of all variants, by variant id.',
       query: z.object({ cursor: identifier.optional(), limit }),
       reply: z.object({ stocks: z.array(stockView), nextCursor: z.string().nullable() }),
@@ -83,7 +84,7 @@ export const routes = [
   route(
     'GET',
     '/api/v1/stocks/:variantId',
-    { ...staff, summary: 'Stock of a variant.', params: variantParams, reply: stockView, problems: ['not-found'] },
+    { ...reading, summary: 'Stock of a variant.', params: variantParams, reply: stockView, problems: ['not-found'] },
     async ({ params, principal }, inventory: Inventory) => {
       await inventory.schema()
       const stock = await findStock(inventory.database.forTenant(principal.tenantId), params.variantId)
@@ -95,7 +96,7 @@ export const routes = [
     'PUT',
     '/api/v1/stocks/:variantId',
     {
-      ...staff,
+      ...managing,
       summary: 'Sets what was counted. Names the version that was seen (0: the variant has no stock yet).',
       params: variantParams,
       body: z.strictObject({
@@ -116,7 +117,7 @@ export const routes = [
     'GET',
     '/api/v1/stocks/:variantId/movements',
     {
-      ...staff,
+      ...reading,
       summary: 'Ledger of a variant, newest first.',
       params: variantParams,
       query: z.object({

@@ -56,7 +56,7 @@ export async function startStage() {
   /** One tenant of its own with its tokens. */
   const tenant = async () => {
     const tenantId = `t-${random()}`
-    const staff = await identity.token({ tenantId, userId: 'keeper', roles: ['staff'] })
+    const staff = await identity.token({ tenantId, userId: 'keeper', roles: ['administrator'] })
     const service = await identity.serviceToken(tenantId)
     const call = (method: string, path: string, body?: unknown, token = staff) =>
       callUrl(`${serving.url}${path}`, method, token, body)

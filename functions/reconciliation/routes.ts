@@ -34,14 +34,15 @@ const run = z.object({
   failure: z.string().nullable(),
 })
 
-const staff = { auth: 'staff' } as const
+const reading = { auth: 'staff', permission: 'reconciliation.read' } as const
+const running = { auth: 'staff', permission: 'reconciliation.run' } as const
 
 export const routes = [
   route(
     'GET',
     '/api/v1/reconciliation-runs',
     {
-      ...staff,
+      ...reading,
       summary: 'Runs, newest first; of one activity when it is named.',
       query: z.object({
         activityId: identifier.optional(),
@@ -64,7 +65,7 @@ export const routes = [
     'GET',
     '/api/v1/reconciliation-runs/:runId',
     {
-      ...staff,
+      ...reading,
       summary: 'One run with its findings.',
       params: z.object({ runId }),
       reply: run.extend({ findings: z.array(finding) }),
@@ -81,7 +82,7 @@ export const routes = [
     'POST',
     '/api/v1/reconciliation-runs',
     {
-      ...staff,
+      ...running,
       summary: 'Compares a sale now, everything one by one.',
       body: z.strictObject({ activityId: identifier }),
       reply: z.object({

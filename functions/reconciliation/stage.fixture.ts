@@ -74,7 +74,7 @@ export async function startStage() {
     warmUps.set(activityId, new Date(Date.now() - 600_000).toISOString())
     await store.warmUp({ ...terms, startsAtMs: Date.parse(terms.startsAt), endsAtMs: Date.parse(terms.endsAt) })
     await deliver(pods[0]!, 'reconciliation', { definition: inventoryAllocated, subject: activityId, data: terms })
-    const token = await identity.token({ tenantId, userId: 'chief', roles: ['staff'] })
+    const token = await identity.token({ tenantId, userId: 'chief', roles: ['administrator'] })
     const call = (method: string, path: string, body?: unknown, pod = 0) =>
       callUrl(`${pods[pod]!.url}${path}`, method, token, body)
     return {

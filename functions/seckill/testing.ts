@@ -81,6 +81,7 @@ export async function startStage(environment: Record<string, string> = {}): Prom
       AUTH_AUDIENCE: audience,
       SERVICE_SECRET: serviceSecret,
       PASS_KEYS: passKeys,
+      ACCESS_CONTROL: 'built-in',
       LOG_LEVEL: 'silent',
       RELAY_TOPIC: topic,
       RELAY_PARTITIONS: '2',

@@ -35,7 +35,7 @@ export async function measurePipeline(context: BenchContext): Promise<Partial<Be
   try {
     await platform.start()
     const mint = await createTokenMint(context.signingKey)
-    const staff = new Staff(platform, await mint('staff-1', ['staff']))
+    const staff = new Staff(platform, await mint('staff-1', ['administrator']))
     const startsAtMs = Date.now() + untilStartMs
     const activityId = await staff.prepareActivity({
       name: 'Bench',

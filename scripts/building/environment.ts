@@ -11,6 +11,7 @@ export function functionEnvironment(
   return {
     ...services,
     PASS_KEYS: `trial:${Buffer.alloc(32, 7).toString('base64')}`,
+    ACCESS_CONTROL: 'built-in',
     ...identity,
     K_SINK: nobody,
     ACTIVITY_URL: nobody,

@@ -95,7 +95,7 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
     const seckill = routes.get('seckill') as Route
     say(`  ${seckill.url} by ${seckill.connect} (${seckill.by})`)
     const staff = await step('a token for staff', [], async () =>
-      authorised(await options.tokenFor('verify-staff', ['staff'])),
+      authorised(await options.tokenFor('verify-staff', ['administrator'])),
     )
     const buyerId = `${run}-buyer`
     const buyer = await step('a token for a buyer', [], async () => authorised(await options.tokenFor(buyerId, [])))

@@ -105,7 +105,7 @@ export async function prepareClusterSale(
   const mint = await createTokenMint(keys.signingKey, localTenant, 3_600, keys.tokenTerms)
   const staff = new Staff(
     { url: (name) => found.get(name)?.url ?? '' },
-    await mint('staff-observe', ['staff']),
+    await mint('staff-observe', ['administrator']),
     async (url, { method, headers, body }) => {
       const { host, pathname, search } = new URL(url)
       const route = byHost.get(host)

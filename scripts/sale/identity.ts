@@ -30,6 +30,7 @@ export async function createLocalIdentity(): Promise<LocalIdentity> {
       SERVICE_SECRET: randomBytes(32).toString('base64'),
       PASS_KEYS: `${kid}:${randomBytes(32).toString('base64')}`,
       EVENT_AUTHENTICATION: 'token',
+      ACCESS_CONTROL: 'built-in',
     },
   }
 }

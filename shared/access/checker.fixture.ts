@@ -35,7 +35,7 @@ export async function stage(t: ExecutionContext, appendonly = false) {
     server,
     redis,
     directory: createAccessDirectory(redis),
-    checker(options: Partial<AccessCheckerOptions> = {}) {
+    checker: (options: Partial<AccessCheckerOptions> = {}) => {
       const checker = createAccessChecker({ redisUrl: server.url, staleMs, timeoutMs: 10_000, ...options })
       checkers.push(checker)
       return checker
@@ -47,7 +47,7 @@ export async function stage(t: ExecutionContext, appendonly = false) {
 export async function until(look: () => boolean | Promise<boolean>): Promise<void> {
   const endMs = performance.now() + 10_000
   while (!(await look())) {
-    if (performance.now() > endMs) throw new Error(`not within 10 s: ${look}`)
+    if (performance.now() > endMs) throw new Error(`not within 10 s: ${String(look)}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

@@ -31,12 +31,12 @@ test.serial('checker – permissions come from built-in roles and from those of 
   const tenantId = newTenant()
   await directory.putTenant(tenantId, active)
   await directory.putTenant('platform', active)
-  const roles = {
+  const roles: Record<string, readonly Permission[]> = {
     keeper: ['stocks.read', 'stocks.manage', 'tenants.manage'],
     // Not what it is called: built-in roles are the same everywhere.
     auditor: ['users.reveal'],
     constructor: ['orders.read'],
-  } satisfies Record<string, Permission[]>
+  }
   await directory.putRoles(tenantId, { roles, version: 1 })
   await directory.putRoles('platform', { roles: { keeper: ['tenants.manage'] }, version: 1 })
   const own = checker()

@@ -18,14 +18,16 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { z } from 'zod'
 import type { EventDefinition } from '@stampede/eventing/catalogue/definition.ts'
+import type { AccessChecker } from '../access/types.ts'
 import type { Permission } from '../access/permissions.ts'
 import type { ProblemCode } from '../http/problem.ts'
 
-/** Who may call a route. `public`: anyone; `user`: a signed-in person; `staff`: a person with the role `staff`; `service`: another function. */
+/** Who may call a route. `public`: anyone; `user`: a signed-in person; `staff`: a person with a role that holds the route's permission; `service`: another function. */
 export type RouteAuth = 'public' | 'user' | 'staff' | 'service'
 
 /** Who is calling, from a verified token. The tenant comes from the token, never from the body. */
 export type Principal = {
+  /** `staff`: the token names a role, or a role was given since. What they may do is another question: `AccessChecker`. */
   kind: 'user' | 'staff' | 'service'
   tenantId: string
   /** Subject of the token. For a service: the function's name. */
@@ -77,10 +79,11 @@ export class StreamReply {
 type Output<S> = S extends z.ZodType ? z.output<S> : undefined
 type CallerOf<A extends RouteAuth> = A extends 'public' ? Principal | undefined : Principal
 
-export type RouteOptions = {
-  auth: RouteAuth
-  /** What a caller of a `staff` route must hold through a role; every `staff` route declares one. */
-  permission?: Permission
+/** Every `staff` route says what a caller must hold through a role; no other route can. */
+export type RoutePolicy =
+  { auth: 'staff'; permission: Permission } | { auth: Exclude<RouteAuth, 'staff'>; permission?: undefined }
+
+export type RouteOptions = RoutePolicy & {
   summary: string
   body?: z.ZodType
   query?: z.ZodType
@@ -177,6 +180,8 @@ export type HostServices = {
   name: string
   log: Logger
   metrics: Registry
+  /** What callers may do now. Ordinary routes have asked it already; hot routes and mounts do it themselves. */
+  access: AccessChecker
   /** Aborted when draining begins: background loops end. */
   draining: AbortSignal
 }

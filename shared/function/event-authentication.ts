@@ -15,7 +15,9 @@ export function createEventAuthentication(host: Host): EventAuthentication {
   const mode = host.config.EVENT_AUTHENTICATION
   if (mode === 'none') return async () => {}
   if (mode === 'oidc') return byOidc(host)
-  return async (headers) => authorise('service', await authenticate(headers, host.verifier))
+  return async (headers) => {
+    await authorise(host.access, { auth: 'service' }, await authenticate(headers, host.verifier))
+  }
 }
 
 function byOidc(host: Host): EventAuthentication {

@@ -63,8 +63,7 @@ async function answer(
 ): Promise<void> {
   const { headers, request, response } = exchange
   const { options } = route
-  const principal = await authenticate(headers, host.verifier)
-  authorise(options.auth, principal)
+  const principal = await authorise(host.access, options, await authenticate(headers, host.verifier))
   const input = {
     params: options.params ? await validate(options.params, params, 'path') : params,
     query: options.query ? await validate(options.query, parseQuery(exchange.query), 'query') : undefined,

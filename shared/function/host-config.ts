@@ -27,6 +27,11 @@ export const hostConfig = z.object({
   AUTH_JWKS_URL: z.url().optional(),
   AUTH_ISSUER: z.string().optional(),
   AUTH_AUDIENCE: z.string().optional(),
+  /** `directory`: roles, tenants and what was revoked are known from Redis; `built-in`: built-in roles alone, every tenant active. */
+  ACCESS_CONTROL: z.enum(['directory', 'built-in']).default('directory'),
+  /** How long the memory of the access directory is believed without news of it. */
+  ACCESS_STALE_MS: milliseconds(1_000, 60_000),
+  REDIS_URL: z.string().optional(),
   SERVICE_SECRET: z.string().min(32, 'has fewer than 32 characters').optional(),
   /** `token`: service tokens, as the local engine sends them; `oidc`: tokens of an official Knative broker; `none` only where a network
    *  policy lets nobody but the broker in. */
@@ -64,6 +69,8 @@ export function hostConfigProblems(config: HostConfig, definitions: readonly Any
     if (!config.AUTH_ISSUER) problems.push('AUTH_ISSUER is not set (routes need signed-in people)')
     if (!config.AUTH_AUDIENCE) problems.push('AUTH_AUDIENCE is not set (routes need signed-in people)')
   }
+  if (config.ACCESS_CONTROL === 'directory' && !config.REDIS_URL)
+    problems.push('REDIS_URL is not set (the access directory is there; ACCESS_CONTROL=built-in does without)')
   const takesEvents = definitions.some(({ events, schedules }) => (events?.length ?? 0) + (schedules?.length ?? 0) > 0)
   if (takesEvents && config.EVENT_AUTHENTICATION === 'oidc') {
     const found = eventOidcSettings(config)

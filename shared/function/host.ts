@@ -1,6 +1,7 @@
 /** What the parts of the host share about one `serve` call. */
 import type { Logger } from 'pino'
 import type { Counter, Histogram, Registry } from 'prom-client'
+import type { AccessChecker } from '../access/types.ts'
 import type { TokenVerifier } from '../identity/access-token.ts'
 import type { AnyFunction } from './declaration.ts'
 import type { HostConfig } from './host-config.ts'
@@ -12,6 +13,7 @@ export type Host = {
   config: HostConfig
   log: Logger
   verifier: TokenVerifier
+  access: AccessChecker
   mounted: Mounted[]
   registries: readonly Registry[]
   measures: Measures

@@ -11,8 +11,16 @@ export type OpenApiOptions = { title?: string; version?: string; description?: s
 const security: Record<RouteAuth, Json[]> = {
   public: [],
   user: [{ accessToken: [] }],
-  staff: [{ accessToken: ['staff'] }],
+  staff: [{ accessToken: [] }],
   service: [{ serviceToken: [] }],
+}
+
+/** A token that comes with a public request must be right, too. */
+const refusals: Record<RouteAuth, readonly ProblemCode[]> = {
+  public: ['unauthenticated', 'tenant-suspended', 'dependency-unavailable'],
+  user: ['unauthenticated', 'forbidden', 'tenant-suspended', 'dependency-unavailable'],
+  staff: ['unauthenticated', 'forbidden', 'tenant-suspended', 'dependency-unavailable'],
+  service: ['unauthenticated', 'forbidden', 'dependency-unavailable'],
 }
 
 const commonProblems: readonly ProblemCode[] = ['invalid-request', 'internal', 'overloaded']
@@ -38,6 +46,7 @@ export function openApiOf(definitions: readonly AnyFunction[], options: OpenApiO
     },
     tags: definitions.map(({ name, summary }) => ({ name, description: summary })),
     paths,
+    ...mountsOf(definitions),
     components: {
       schemas,
       securitySchemes: {
@@ -58,6 +67,14 @@ export function openApiOf(definitions: readonly AnyFunction[], options: OpenApiO
   }
 }
 
+/** Mounted libraries have documents of their own. */
+function mountsOf(definitions: readonly AnyFunction[]): Json {
+  const mounts = definitions.flatMap(({ name, mounts: own = [] }) =>
+    own.map(({ prefix, options }) => ({ function: name, prefix, auth: options.auth, summary: options.summary })),
+  )
+  return mounts.length === 0 ? {} : { 'x-mounts': mounts }
+}
+
 function operationOf(definition: AnyFunction, route: Route<unknown> | HotRoute<unknown>, schemas: Json): Json {
   const { options, method, path } = route
   const operationId = `${definition.name}-${method.toLowerCase()}${path.replaceAll(/[/:]+/g, '-')}`
@@ -65,7 +82,7 @@ function operationOf(definition: AnyFunction, route: Route<unknown> | HotRoute<u
   const status = options.status ?? (options.reply || route.kind === 'hot-route' ? 200 : 204)
   const declared = new Set([
     ...commonProblems,
-    ...(options.auth === 'public' ? [] : (['unauthenticated', 'forbidden'] as const)),
+    ...refusals[options.auth],
     ...(options.body ? (['payload-too-large', 'unsupported-media-type', 'request-timeout'] as const) : []),
     ...(options.problems ?? []),
   ])
@@ -74,6 +91,8 @@ function operationOf(definition: AnyFunction, route: Route<unknown> | HotRoute<u
     tags: [definition.name],
     summary: options.summary,
     security: security[options.auth],
+    'x-auth': options.auth,
+    ...(options.permission === undefined ? {} : { 'x-permission': options.permission }),
     parameters: [...pathParameters(route, schemaOf), ...queryParameters(options.query, schemaOf)],
     ...(options.body
       ? {

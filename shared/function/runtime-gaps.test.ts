@@ -22,7 +22,7 @@ test('sub-path – is routed with its parameters, percent-decoded', async (t) =>
 
 test('methods other than GET and POST – are routed', async (t) => {
   t.is((await call('/probe/items/x1', json('PUT', item))).status, 200)
-  const token = await identity.token({ roles: ['staff'] })
+  const token = await identity.token({ roles: ['administrator'] })
   const deleted = await call('/probe/items/x1', { method: 'DELETE', headers: { authorization: `Bearer ${token}` } })
   t.deepEqual([deleted.status, deleted.text], [204, ''])
 })

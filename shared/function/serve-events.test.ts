@@ -187,7 +187,7 @@ test('event – that takes too long is to be sent again', async (t) => {
 test('event – only services may deliver, unless the network vouches for them', async (t) => {
   const { url, one } = await started(t)
   t.is((await send(url, { ...binary(), token: '' })).status, 401)
-  t.is((await send(url, { ...binary(), token: await identity.token({ roles: ['staff'] }) })).status, 403)
+  t.is((await send(url, { ...binary(), token: await identity.token({ roles: ['administrator'] }) })).status, 403)
   for (const [reason, token] of Object.entries(await identity.invalidTokens()))
     t.is((await send(url, { ...binary(), token })).status, 401, reason)
   t.is((await send(url, { ...ping({ function: 'probe', task: 'tick' }), token: '' })).status, 401)
@@ -217,7 +217,7 @@ test('event – with OIDC a token of the broker opens the function that it is fo
   const refusals: [string, string, number][] = [
     ['none', '', 401],
     ['a service token', serviceToken, 401],
-    ['a person’s', await identity.token({ roles: ['staff'] }), 401],
+    ['a person’s', await identity.token({ roles: ['administrator'] }), 401],
     ['for another function', await token({ audience: 'stampede/second' }), 401],
     ['of another namespace', await token({ subject: 'system:serviceaccount:elsewhere:x' }), 403],
     ['expired', await token({ expires: '1h ago' }), 401],

@@ -77,7 +77,12 @@ export function createProbe(name = 'probe') {
         { auth: 'public', summary: 'Creates.', body: item, status: 201, bodyLimitBytes: 1_000 },
         ({ body }) => new Reply(201, body, { location: '/somewhere' }),
       ),
-      route('DELETE', `/${name}/items/:itemId`, { auth: 'staff', summary: 'Nothing to say.' }, () => undefined),
+      route(
+        'DELETE',
+        `/${name}/items/:itemId`,
+        { auth: 'staff', permission: 'stocks.manage', summary: 'Nothing to say.' },
+        () => undefined,
+      ),
       route('GET', `/${name}/mine`, { auth: 'user', summary: 'Who is calling.' }, ({ principal }) => principal),
       route('GET', `/${name}/internal`, { auth: 'service', summary: 'For functions.' }, ({ principal }) => principal),
       route('GET', `/${name}/broken`, { auth: 'public', summary: 'Fails.' }, () => {

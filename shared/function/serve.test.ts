@@ -54,6 +54,7 @@ test('configuration – all problems are said at once, in words, without values'
   })
   for (const part of [/AUTH_JWKS .*AUTH_JWKS_URL is not set/, /AUTH_ISSUER/, /AUTH_AUDIENCE/, /SERVICE_SECRET/])
     t.regex(absent.message, part)
+  t.regex(absent.message, /REDIS_URL is not set .*ACCESS_CONTROL=built-in/)
 })
 
 test('declarations – the same route twice is refused at start', async (t) => {

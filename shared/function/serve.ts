@@ -9,6 +9,7 @@ import { createTokenVerifier } from '../identity/access-token.ts'
 import { createLog } from '../telemetry/log.ts'
 import { createFunctionRegistry, createProcessRegistry } from '../telemetry/metrics.ts'
 import { startTracing } from '../telemetry/tracing.ts'
+import { accessCheckerOf } from './access-checker.ts'
 import { checkDeclarations } from './check-declarations.ts'
 import type { AnyFunction } from './declaration.ts'
 import { createDispatch } from './dispatch.ts'
@@ -80,6 +81,7 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
       audience: config.AUTH_AUDIENCE,
       serviceSecret: config.SERVICE_SECRET,
     }),
+    access: accessCheckerOf(config, log, hostRegistry),
     mounted: [],
     registries: [],
     measures: createMeasures(hostRegistry),
@@ -108,6 +110,7 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
     invoke,
   }).catch(async (error: unknown) => {
     await stopFunctions(host)
+    await host.access.close()
     throw error
   })
   const { server } = runtime
@@ -128,7 +131,7 @@ async function mount(host: Host, definitions: readonly AnyFunction[], configs: r
   for (const [index, definition] of definitions.entries()) {
     const log = host.log.child({ function: definition.name })
     const metrics = createFunctionRegistry(definition.name)
-    const services = { name: definition.name, log, metrics, draining: host.draining.signal }
+    const services = { name: definition.name, log, metrics, access: host.access, draining: host.draining.signal }
     try {
       host.mounted.push({ definition, dependencies: await definition.connect(configs[index], services), log, metrics })
     } catch (error) {

@@ -9,6 +9,7 @@ export const problemCodes = {
   'invalid-request': { status: 400, title: 'The request is not valid' },
   unauthenticated: { status: 401, title: 'A valid token is required' },
   forbidden: { status: 403, title: 'Not allowed' },
+  'tenant-suspended': { status: 403, title: 'The tenant is not active' },
   'not-found': { status: 404, title: 'Not found' },
   'method-not-allowed': { status: 405, title: 'Method not allowed' },
   'request-timeout': { status: 408, title: 'The request did not arrive in time' },

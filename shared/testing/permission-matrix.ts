@@ -26,7 +26,7 @@ export type MatrixFinding = { route: string; caller: string; expected: string; s
 /** Every finding is a hole; `checked` counts the requests, so that a walk over nothing is noticed. */
 export async function walkPermissions(options: MatrixOptions): Promise<{ checked: number; findings: MatrixFinding[] }> {
   const { definitions, identity } = options
-  const invalid = await identity.invalidTokens({ roles: ['staff'] })
+  const invalid = await identity.invalidTokens({ roles: ['administrator'] })
   const wrong = await wrongKinds(identity)
   const findings: MatrixFinding[] = []
   let checked = 0
@@ -58,7 +58,7 @@ type Caller = { caller: string; token: string }
 
 async function wrongKinds(identity: TestIdentity): Promise<Record<Exclude<RouteAuth, 'public'>, Caller[]>> {
   const user = { caller: 'a user', token: await identity.token() }
-  const staff = { caller: 'staff', token: await identity.token({ roles: ['staff'] }) }
+  const staff = { caller: 'staff', token: await identity.token({ roles: ['administrator'] }) }
   const service = { caller: 'a service', token: await identity.serviceToken() }
   const pretender = { caller: 'a user who claims to be a service', token: await identity.token({ roles: ['service'] }) }
   return { user: [service], staff: [user, service, pretender], service: [user, staff, pretender] }

@@ -92,7 +92,7 @@ function plan({ definitions, probes }: TenantWalkOptions) {
 
 async function tokenFor(identity: TestIdentity, auth: RouteAuth, tenantId: string, userId: string): Promise<string> {
   if (auth === 'service') return identity.serviceToken(tenantId)
-  return identity.token({ tenantId, userId, roles: auth === 'staff' ? ['staff'] : [] })
+  return identity.token({ tenantId, userId, roles: auth === 'staff' ? ['administrator'] : [] })
 }
 
 async function send(options: TenantWalkOptions, route: AnyRoute, probe: TenantProbe, tenantId: string) {

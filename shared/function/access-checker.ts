@@ -1,0 +1,44 @@
+/** The one access checker of a process, as its environment says. */
+import type { Logger } from 'pino'
+import { Counter, Gauge, type Registry } from 'prom-client'
+import { createBuiltInChecker } from '../access/built-in-checker.ts'
+import { createAccessChecker } from '../access/checker.ts'
+import type { AccessChecker } from '../access/types.ts'
+import type { HostConfig } from './host-config.ts'
+
+/** Failures come with each request while Redis is away; the log gets one in this time. */
+const logEveryMs = 5_000
+
+export function accessCheckerOf(config: HostConfig, log: Logger, registry: Registry): AccessChecker {
+  if (config.ACCESS_CONTROL === 'built-in') return createBuiltInChecker()
+  const failures = new Counter({
+    name: 'access_directory_failures_total',
+    help: 'Readings of the access directory that failed.',
+    registers: [registry],
+  })
+  let logAgainAtMs = 0
+  const checker = createAccessChecker({
+    // Without it the host did not start.
+    redisUrl: config.REDIS_URL!,
+    staleMs: config.ACCESS_STALE_MS,
+    onError: (error) => {
+      failures.inc()
+      const nowMs = performance.now()
+      if (nowMs < logAgainAtMs) return
+      logAgainAtMs = nowMs + logEveryMs
+      log.warn({ error }, 'the access directory cannot be read')
+    },
+  })
+  const age = new Gauge({
+    name: 'access_directory_age_seconds',
+    help: 'How long ago what is remembered of the access directory was surely up to date; absent before the first request.',
+    registers: [],
+    collect() {
+      this.reset()
+      const ageMs = checker.ageMs()
+      if (Number.isFinite(ageMs)) this.set(ageMs / 1_000)
+    },
+  })
+  registry.registerMetric(age)
+  return checker
+}
