@@ -122,6 +122,8 @@ for (const [name, definitions, manifest] of manifests) {
       'AUTH_AUDIENCE',
       'SERVICE_SECRET',
       'EVENT_AUTHENTICATION',
+      'ACCESS_CONTROL',
+      'REDIS_URL',
       'LOG_LEVEL',
       'OTEL_EXPORTER_OTLP_ENDPOINT',
     ]
