@@ -1,6 +1,8 @@
-/** Every function of the collection, in the order of a sale. */
+/** The functions of the collection, in the order of a sale; and the gateway, which is a process of its own in front of them. */
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
 import { activityFunction } from './activity/index.ts'
+import { auditFunction } from './audit/index.ts'
+import { gatewayFunction } from './gateway/index.ts'
 import { inventoryFunction } from './inventory/index.ts'
 import { orderFunction } from './order/index.ts'
 import { permissionFunction } from './permission/index.ts'
@@ -16,4 +18,8 @@ export const functions: readonly AnyFunction[] = [
   reconciliationFunction,
   tenantFunction,
   permissionFunction,
+  auditFunction,
 ]
+
+/** Everything that is deployed. */
+export const everyFunction: readonly AnyFunction[] = [...functions, gatewayFunction]

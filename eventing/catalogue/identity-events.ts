@@ -152,6 +152,22 @@ export const auditRecorded = defineEvent({
   partitionKey: (data) => data.tenantId,
 })
 
+export const auditCheckpointed = defineEvent({
+  type: 'io.stampede.audit.checkpointed.v1',
+  source: '/functions/audit',
+  summary: "What the end of a tenant's audit chain is, signed. Copies of it show what is cut off later.",
+  subject: 'tenant id',
+  data: z.object({
+    tenantId: identifier,
+    sequence: z.int().min(1),
+    hash: z.string().regex(/^[0-9a-f]{64}$/),
+    at: instant,
+    keyId: z.string().max(32),
+    mac: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+  partitionKey: (data) => data.tenantId,
+})
+
 export const identityEvents = [
   tenantChanged,
   rolesChanged,
@@ -165,4 +181,5 @@ export const identityEvents = [
   userErased,
   notificationRequested,
   auditRecorded,
+  auditCheckpointed,
 ] as const

@@ -11,6 +11,9 @@ export function functionEnvironment(
   return {
     ...services,
     PASS_KEYS: `trial:${Buffer.alloc(32, 7).toString('base64')}`,
+    DATA_KEYS: trialKey(1),
+    INDEX_KEY: trialKey(2),
+    AUDIT_KEY: trialKey(3),
     ACCESS_CONTROL: 'built-in',
     ...identity,
     K_SINK: nobody,
@@ -21,3 +24,6 @@ export function functionEnvironment(
     HOST: '127.0.0.1',
   }
 }
+
+const trialKey = (seed: number): string =>
+  `trial:${Buffer.from(Array.from({ length: 32 }, (_, index) => seed * index)).toString('base64')}`

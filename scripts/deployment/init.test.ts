@@ -41,7 +41,16 @@ test('init – makes the namespace first, the settings and the keys, and labels 
   )
   for (const { metadata } of cluster.objects.values()) t.is(metadata.labels?.['stampede.io/stage'], 'init')
   const identity = secretOf(cluster, 'stampede-identity')
-  t.deepEqual(Object.keys(identity).sort(), ['audience', 'issuer', 'jwks-url', 'pass-keys', 'service-secret'])
+  t.deepEqual(Object.keys(identity).sort(), [
+    'audience',
+    'audit-key',
+    'data-keys',
+    'index-key',
+    'issuer',
+    'jwks-url',
+    'pass-keys',
+    'service-secret',
+  ])
   t.true(identity['jwks-url']?.startsWith('data:application/json,'))
   t.true((identity['service-secret'] ?? '').length >= 32)
   t.false(

@@ -64,7 +64,7 @@ export async function ensureSecret(context: DeployContext, plan: SecretPlan): Pr
   return data
 }
 
-/** `AUTH_JWKS_URL`, `AUTH_ISSUER`, `AUTH_AUDIENCE`, `SERVICE_SECRET`, `PASS_KEYS` of the environment win over what is made here. */
+/** `AUTH_JWKS_URL`, `AUTH_ISSUER`, `AUTH_AUDIENCE`, `SERVICE_SECRET`, `PASS_KEYS`, `DATA_KEYS`, `INDEX_KEY`, `AUDIT_KEY` of the environment win over what is made here. */
 export async function ensureIdentity(context: DeployContext): Promise<void> {
   const { environment, overlay } = context
   const given = definedOnly({
@@ -73,6 +73,9 @@ export async function ensureIdentity(context: DeployContext): Promise<void> {
     audience: environment['AUTH_AUDIENCE'],
     'service-secret': environment['SERVICE_SECRET'],
     'pass-keys': environment['PASS_KEYS'],
+    'data-keys': environment['DATA_KEYS'],
+    'index-key': environment['INDEX_KEY'],
+    'audit-key': environment['AUDIT_KEY'],
   })
   checkIdentity(given)
   const stored = (await readSecret(context.kubectl, namespace, identitySecret)) ?? {}
@@ -96,7 +99,13 @@ export async function ensureIdentity(context: DeployContext): Promise<void> {
     name: identitySecret,
     stage: 'init',
     given: { ...given, ...own },
-    missing: () => ({ 'service-secret': createServiceSecret(), 'pass-keys': createPassKeys() }),
+    missing: () => ({
+      'service-secret': createServiceSecret(),
+      'pass-keys': createPassKeys(),
+      'data-keys': createPassKeys(),
+      'index-key': createPassKeys(),
+      'audit-key': createPassKeys(),
+    }),
   })
 }
 
@@ -104,11 +113,11 @@ function checkIdentity(given: SecretData): void {
   const problems: string[] = []
   if (given['service-secret'] !== undefined && given['service-secret'].length < 32)
     problems.push('SERVICE_SECRET has fewer than 32 characters')
-  if (
-    given['pass-keys'] !== undefined &&
-    !/^[\w-]+:[A-Za-z0-9+/=]+(,[\w-]+:[A-Za-z0-9+/=]+)*$/.test(given['pass-keys'])
-  )
-    problems.push('PASS_KEYS is not of the form id:base64,id:base64')
+  for (const name of ['pass-keys', 'data-keys', 'index-key', 'audit-key']) {
+    const keys = given[name]
+    if (keys !== undefined && !/^[\w-]+:[A-Za-z0-9+/=]+(,[\w-]+:[A-Za-z0-9+/=]+)*$/.test(keys))
+      problems.push(`${name.toUpperCase().replace('-', '_')} is not of the form id:base64,id:base64`)
+  }
   if (given['jwks-url'] !== undefined && !URL.canParse(given['jwks-url'])) problems.push('AUTH_JWKS_URL is not a URL')
   if (given['jwks-url'] !== undefined && (given['issuer'] === undefined || given['audience'] === undefined))
     problems.push('AUTH_JWKS_URL needs AUTH_ISSUER and AUTH_AUDIENCE beside it')

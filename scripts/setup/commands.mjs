@@ -26,6 +26,10 @@ export const commands = {
     summary: 'show the events that no consumer took, and send them again',
     example: 'npm run dead-letters',
   },
+  'audit-verify': {
+    summary: 'verify that the audit records are those that were recorded',
+    example: 'npm run audit:verify',
+  },
   'test-cluster': {
     summary: 'deploy to a cluster and see there what only a cluster can show',
     example: 'npm run test:cluster',
