@@ -56,7 +56,7 @@ test('roles – a cycle is refused however it is made', async (t) => {
     tenant.ask('PUT', '/api/v1/roles/first', { version: 1, inherits: ['third'] }),
     tenant.ask('PUT', '/api/v1/roles/third', { version: 1, inherits: ['first'] }),
   ])
-  t.deepEqual(both.map(({ status }) => status).sort(), [200, 422])
+  t.deepEqual(both.map(({ status }) => String(status)).sort(), ['200', '422'])
 })
 
 test('roles – one that is in use is not deleted', async (t) => {
@@ -126,7 +126,9 @@ test('assignments – the last administrator stays one, also when two leave at o
     tenant.ask('PUT', '/api/v1/users/deputy/roles', { version: 1, roles: [] }),
     deputy.ask('PUT', '/api/v1/users/chief/roles', { version: 1, roles: [] }),
   ])
-  const left = [...(await rolesOf(tenant, 'chief')), ...(await rolesOf(tenant, 'deputy'))]
+  const rolesNow = async (userId: string) =>
+    (await tenant.asService('GET', `/api/v1/role-assignments/${userId}`)).body['roles'] as string[]
+  const left = [...(await rolesNow('chief')), ...(await rolesNow('deputy'))]
   t.deepEqual(left, ['administrator'], JSON.stringify(answers))
 })
 

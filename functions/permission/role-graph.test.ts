@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { builtInRoles, permissions, platformPermissions, type Permission } from '@stampede/shared/access/permissions.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { decide } from './decide.ts'
-import { maximumDepth, mustHoldAll, permissionsOfAll, resolveRoles, type Role } from './role-graph.ts'
+import { maximumDepth, mustHoldAll, permissionsOfAll, resolveRoles, type Role, type RoleGraph } from './role-graph.ts'
 
 const role = (name: string, own: readonly Permission[], inherits: readonly string[] = []): Role => ({
   role: name,
@@ -119,7 +119,7 @@ test('roles – for any graph without cycles resolution and path agree with a pl
         const found = byName.get(name)
         return found ? [...found.permissions, ...found.inherits.flatMap(reachable)] : [...builtInRoles[name]!]
       }
-      let graph
+      let graph: RoleGraph
       try {
         graph = resolveRoles('acme', roles)
       } catch {

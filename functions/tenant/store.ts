@@ -22,15 +22,15 @@ const columns = `tenant_id AS tenantId, name, state, reason, quota_config AS quo
   created_at AS createdAt, updated_at AS updatedAt`
 
 /** MySQL has a JSON type and gives values, MariaDB gives text. */
-const document = <T>(value: unknown): T => (typeof value === 'string' ? (JSON.parse(value) as T) : (value as T))
+const document = (value: unknown): unknown => (typeof value === 'string' ? JSON.parse(value) : value)
 
 const toTenant = (row: Row): Tenant => ({
   tenantId: String(row['tenantId']),
   name: String(row['name']),
   state: row['state'] as TenantState,
   reason: row['reason'] as string | null,
-  quota: document<TenantQuota>(row['quota']),
-  settings: document<TenantSettings>(row['settings']),
+  quota: document(row['quota']) as TenantQuota,
+  settings: document(row['settings']) as TenantSettings,
   version: Number(row['version']),
   createdAt: (row['createdAt'] as Date).toISOString(),
   updatedAt: (row['updatedAt'] as Date).toISOString(),

@@ -242,6 +242,85 @@ end
 return confirmed`,
 }
 
+export const joinQuota: Script = {
+  name: 'join-quota',
+  numberOfKeys: 1,
+  numberOfArguments: 2,
+  sha1: 'b2f6c24709018335fd4bdc9ab7e139ec25b781a3',
+  code: `local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local function redis_process()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+local processes_key = KEYS[1]
+local process = ARGV[1]
+local ttl = tonumber(ARGV[2])
+local now = redis_clock()
+if ttl == 0 then
+  redis.call('ZREM', processes_key, process)
+else
+  redis.call('ZADD', processes_key, string.format('%.0f', now), process)
+  redis.call('ZREMRANGEBYSCORE', processes_key, '-inf', string.format('%.0f', now - ttl))
+  redis.call('PEXPIRE', processes_key, string.format('%.0f', ttl * 10))
+end
+return { redis.call('ZCARD', processes_key), now, redis_process() }`,
+}
+
+export const leaseQuota: Script = {
+  name: 'lease-quota',
+  numberOfKeys: 1,
+  numberOfArguments: 7,
+  sha1: '0feb1096daee64aded5d287b3ad388999fe924cf',
+  code: `local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local function redis_process()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+local quota_key = KEYS[1]
+local process = ARGV[1]
+local sequence = tonumber(ARGV[2])
+local held = tonumber(ARGV[3])
+local wanted = tonumber(ARGV[4])
+local limit = tonumber(ARGV[5])
+local processes = tonumber(ARGV[6])
+local ttl = ARGV[7]
+local GRACE = 3000
+local now = redis_clock()
+local state = redis.call('HMGET', quota_key, 'total', 'run', 'since', process)
+local total = tonumber(state[1] or '0')
+local known_sequence, known_held = string.match(state[4] or '0:0', '^(%d+):(%d+)$')
+if sequence <= tonumber(known_sequence) then
+  return { -1, total, now }
+end
+local run = redis_process()
+local since = tonumber(state[3] or '0')
+if state[2] ~= run then
+  since = state[2] and now or 0
+  redis.call('HSET', quota_key, 'run', run, 'since', string.format('%.0f', since))
+end
+total = total - tonumber(known_held) + held
+local leased = 0
+if now - since < GRACE then
+  leased = -2
+elseif wanted > 0 and total < limit then
+  local left = limit - total
+  leased = math.min(wanted, left, math.max(1, math.floor(left / (2 * processes))))
+end
+local granted = math.max(0, leased)
+total = total + granted
+redis.call(
+  'HSET', quota_key,
+  'total', string.format('%.0f', total),
+  process, string.format('%.0f:%.0f', sequence, held + granted)
+)
+redis.call('PEXPIRE', quota_key, ttl)
+return { leased, total, now }`,
+}
+
 export const lockAcquire: Script = {
   name: 'lock-acquire',
   numberOfKeys: 2,
