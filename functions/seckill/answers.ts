@@ -55,6 +55,9 @@ export const answers = {
   unauthenticated: problemAnswer('unauthenticated', 'A valid pass or access token is required.'),
   anotherActivity: problemAnswer('forbidden', 'The pass belongs to another activity.'),
   anotherDevice: problemAnswer('forbidden', 'The pass belongs to another device.'),
+  passRequired: problemAnswer('forbidden', 'This sale takes purchases with a pass only: POST …/pass gives one.', {
+    extensions: { reason: 'pass-required' },
+  }),
   anotherUser: problemAnswer('forbidden', 'Purchases can be made for oneself only.'),
   notAPerson: problemAnswer('forbidden', 'Only people can buy.'),
   unknownActivity: problemAnswer('not-found', 'There is no sale of this activity.'),

@@ -1,5 +1,6 @@
-/** Environment of the function. Every limit has a name, a default and a bound. */
+/** Environment of the function. Every limit has a name, a default and a bound. What may change while it runs is in `settings.ts`. */
 import { z } from 'zod'
+import { settingsEnvironment } from './settings.ts'
 
 const count = (fallback: number, maximum: number) => z.coerce.number().int().min(1).max(maximum).default(fallback)
 
@@ -13,35 +14,20 @@ export const configuration = z.object({
   SERVICE_SECRET: z.string().optional(),
   /** `id:base64,id:base64`; the first signs. */
   PASS_KEYS: z.string().min(1),
-  /** How long a pass is valid after the sale began (or after it was issued, when that is later). */
-  PASS_TTL_SECONDS: count(600, 86_400),
-  CHALLENGE: z.enum(['none']).default('none'),
+  ...settingsEnvironment,
 
   /** When a purchase is answered: after the script in Redis, or after Kafka acknowledged it. */
   DURABILITY: z.enum(['redis', 'kafka']).default('redis'),
   /** How long an accepted purchase waits for Kafka under DURABILITY=kafka before it is answered 503. */
   DURABILITY_TIMEOUT_MS: count(5_000, 60_000),
 
-  /** Purchases in one script call. 256 made the tail worse. */
-  DECISION_BATCH: count(64, 256),
-  /** Script calls under way for one bucket. */
-  DECISION_CALLS_IN_FLIGHT: count(16, 64),
-  /** Purchases that wait for a decision in this process; beyond it: 503 at once. */
-  DECISION_QUEUE: count(10_000, 1_000_000),
   DECISION_TIMEOUT_MS: count(2_000, 60_000),
-  /** Purchases a second of one activity in this process, and how many may come at once. */
-  ACTIVITY_RATE: count(200_000, 10_000_000),
-  ACTIVITY_BURST: count(400_000, 10_000_000),
-
   SALE_POLL_MS: count(750, 1_000),
   /** Winners of a sold-out sale kept in memory, for true answers without I/O. */
   WINNERS_LIMIT: count(100_000, 10_000_000),
 
   /** Events of a bucket on their way to `order` at once. More make smaller ones, which cost everybody behind them more. */
   RELAY_SHARDS: count(2, 256),
-  RELAY_BATCH: count(1_000, 10_000),
-  /** How long the relay lets purchases gather before it reads. */
-  RELAY_LINGER_MS: z.coerce.number().int().min(0).max(1_000).default(20),
   RELAY_SWEEP_MS: count(500, 60_000),
   RELAY_CLAIM_IDLE_MS: count(5_000, 600_000),
   /** Partitions of the topic, when it does not exist yet. */

@@ -9,14 +9,14 @@ import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { createKafka } from '@stampede/shared/kafka/connect.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
-import { challenges } from './challenge.ts'
 import type { ChangeStateEffects } from './change-state.ts'
 import type { SeckillConfig } from './config.ts'
 import { createCounters } from './counters.ts'
 import { createDecider, type Decider } from './decide-together.ts'
 import { createKafkaGate, type KafkaGate } from './durability.ts'
 import { createLive, type Live } from './live.ts'
-import { issuePass, type PassEffects } from './pass-route.ts'
+import { openSettings } from './open-settings.ts'
+import { createProtection, type Protection } from './protection.ts'
 import { createPurchaseRoutes, type Press, type PurchaseRoutes } from './purchase-route.ts'
 import { startRelay, type Relay } from './relay-loop.ts'
 import { createResultRoute } from './result-route.ts'
@@ -29,7 +29,7 @@ import type { SettleEffects } from './settle-orders.ts'
 export type Seckill = {
   routes: PurchaseRoutes
   result: ReturnType<typeof createResultRoute>
-  passEffects: PassEffects
+  protection: Protection
   settleEffects: SettleEffects & ChangeStateEffects
   sales: SaleCache
   live: Live
@@ -40,11 +40,10 @@ export type Seckill = {
   stop(): Promise<void>
 }
 
-export { issuePass }
-
 export function connectSeckill(config: SeckillConfig, host: HostServices): Seckill {
   const { log } = host
   const counters = createCounters(host.metrics)
+  const { configuration: settings, live: pace } = openSettings(config, host)
   // The rush has a connection of its own: results, the relay and events must not stand in its way, nor it in theirs.
   const hotRedis = connectRedis(config.REDIS_URL, {
     commandTimeoutMs: config.DECISION_TIMEOUT_MS,
@@ -67,14 +66,15 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     serviceSecret: config.SERVICE_SECRET,
     cacheSize: 50_000,
   })
-  const passes = createPasses({ keys: parsePassKeys(config.PASS_KEYS), now: Date.now })
+  const passKeys = parsePassKeys(config.PASS_KEYS)
+  const passes = createPasses({ keys: passKeys, now: Date.now })
   const memory = createSaleMemory({ store, graceMs: config.RECOVERY_GRACE_MS, log })
   const sales = createSaleCache({
     store,
     observed: memory.observed,
     pollMs: config.SALE_POLL_MS,
     winnersLimit: config.WINNERS_LIMIT,
-    burst: config.ACTIVITY_BURST,
+    burst: pace.purchases.burst,
     onError: warn('a sale could not be read'),
   })
 
@@ -91,9 +91,13 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     send: sender.send,
     consumer: `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`,
     shards: config.RELAY_SHARDS,
-    batchPurchases: config.RELAY_BATCH,
+    get batchPurchases() {
+      return pace.relay.batchPurchases
+    },
+    get lingerMs() {
+      return pace.relay.lingerMs
+    },
     claimIdleMs: config.RELAY_CLAIM_IDLE_MS,
-    lingerMs: config.DURABILITY === 'kafka' ? Math.min(2, config.RELAY_LINGER_MS) : config.RELAY_LINGER_MS,
     sweepMs: config.RELAY_SWEEP_MS,
     delivered: (_bucket, purchases) => gate?.delivered(purchases),
     counters,
@@ -121,12 +125,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
         return () => clearTimeout(timer)
       },
     },
-    {
-      batch: config.DECISION_BATCH,
-      callsInFlight: config.DECISION_CALLS_IN_FLIGHT,
-      queue: config.DECISION_QUEUE,
-      timeoutMs: config.DECISION_TIMEOUT_MS,
-    },
+    pace.decisions,
   )
   const routes = createPurchaseRoutes({
     passes,
@@ -135,8 +134,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     decider,
     counters,
     orderNumbers: orderNumbers(),
-    rate: config.ACTIVITY_RATE,
-    burst: config.ACTIVITY_BURST,
+    pace: pace.purchases,
     now: Date.now,
   })
   if (config.DURABILITY === 'kafka') {
@@ -168,13 +166,17 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     relay,
     decider,
     result: createResultRoute({ passes, tokens, sales, results, draining: host.draining }),
-    passEffects: {
+    protection: createProtection({
+      redis,
       passes,
+      passKeys,
       sales,
-      challenge: challenges[config.CHALLENGE],
-      ttlSeconds: config.PASS_TTL_SECONDS,
-      now: Date.now,
-    },
+      settings: () => settings.current(),
+      captchaSecret: config.CAPTCHA_SECRET,
+      trustedProxies: config.TRUSTED_PROXIES,
+      metrics: host.metrics,
+      warn: (message) => warn(message),
+    }),
     settleEffects: {
       store,
       released: memory.released,
@@ -185,6 +187,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
       await redis.ping()
     },
     async stop() {
+      settings.close()
       await decider.idle()
       sales.stop()
       live.stop()

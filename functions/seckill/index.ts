@@ -9,13 +9,21 @@ import {
   orderCreated,
   orderRejected,
 } from '@stampede/eventing/catalogue/events.ts'
-import { defineFunction, hotRoute, on, route, type ReceivedEvent } from '@stampede/shared/function/declaration.ts'
+import {
+  defineFunction,
+  hotRoute,
+  on,
+  route,
+  type Principal,
+  type ReceivedEvent,
+  type RouteRequest,
+} from '@stampede/shared/function/declaration.ts'
 import type { SaleState } from '@stampede/shared/sale/types.ts'
 import { changeState } from './change-state.ts'
 import { configuration, type SeckillConfig } from './config.ts'
 import { connectSeckill, type Seckill } from './connect.ts'
 import { liveQuery, liveSale } from './live.ts'
-import { issuePass, passInput, passReply } from './pass-route.ts'
+import { challengeReply, issuePass, offerChallenge, passInput, passReply, type PassRequest } from './pass-route.ts'
 import { orderCreateInput, purchaseInput } from './purchase-input.ts'
 import { orderCreatePath, purchasePath } from './purchase-route.ts'
 import { purchaseResult } from './results.ts'
@@ -80,8 +88,21 @@ export const seckillFunction = defineFunction<SeckillConfig, Seckill>({
         query: z.object({ waitSeconds: z.coerce.number().int().min(0).max(30).optional() }),
         reply: purchaseResult,
         problems: ['rate-limited', 'overloaded', 'dependency-unavailable'],
+        // Longer than the longest poll.
+        timeoutMs: 35_000,
       },
       (seckill) => seckill.result,
+    ),
+    route(
+      'GET',
+      '/api/v1/seckill/:activityId/challenge',
+      {
+        auth: 'user',
+        summary: 'What must be solved for a pass, bound to the buyer, the activity and the header stampede-device.',
+        reply: challengeReply,
+        problems: ['not-started', 'ended', 'dependency-unavailable'],
+      },
+      (request, seckill: Seckill) => offerChallenge(applicationOf(request, seckill), seckill.protection.effects),
     ),
     route(
       'POST',
@@ -91,17 +112,12 @@ export const seckillFunction = defineFunction<SeckillConfig, Seckill>({
         summary: 'A pass for purchases in this activity, bound to the buyer and the header stampede-device.',
         body: passInput,
         reply: passReply,
-        problems: ['ended', 'dependency-unavailable'],
+        problems: ['not-started', 'ended', 'rate-limited', 'dependency-unavailable'],
       },
-      ({ params, principal, headers, body }, seckill: Seckill) =>
+      (request, seckill: Seckill) =>
         issuePass(
-          {
-            principal,
-            activityId: params['activityId']!,
-            device: headerOf(headers['stampede-device']),
-            challengeAnswer: body?.challengeAnswer,
-          },
-          seckill.passEffects,
+          { ...applicationOf(request, seckill), challengeAnswer: request.body?.challengeAnswer },
+          seckill.protection.effects,
         ),
     ),
     route(
@@ -135,6 +151,23 @@ export const seckillFunction = defineFunction<SeckillConfig, Seckill>({
   ready: (seckill) => seckill.ready(),
   stop: (seckill) => seckill.stop(),
 })
+
+type Application = Pick<
+  RouteRequest<unknown, unknown, Record<string, string>, Principal>,
+  'params' | 'principal' | 'headers' | 'remoteAddress'
+>
+
+function applicationOf(
+  { params, principal, headers, remoteAddress }: Application,
+  { protection }: Seckill,
+): PassRequest {
+  return {
+    principal,
+    activityId: params['activityId']!,
+    device: headerOf(headers['stampede-device']),
+    address: protection.addressOf(remoteAddress, headerOf(headers['x-forwarded-for'])),
+  }
+}
 
 async function release({ data }: ReceivedEvent<OrdersOfActivity>, seckill: Seckill): Promise<void> {
   await releaseOrders(data, seckill.settleEffects)

@@ -73,8 +73,8 @@ export type PurchaseDependencies = {
   decider: Decider<Press>
   counters: Counters
   orderNumbers: () => OrderNumber
-  rate: number
-  burst: number
+  /** May change between presses. */
+  pace: { readonly rate: number; readonly burst: number; readonly passRequired: boolean }
   now: () => number
 }
 
@@ -86,7 +86,7 @@ export type PurchaseRoutes = {
 }
 
 export function createPurchaseRoutes(dependencies: PurchaseDependencies): PurchaseRoutes {
-  const { passes, tokens, sales, decider, counters, orderNumbers, rate, burst, now } = dependencies
+  const { passes, tokens, sales, decider, counters, orderNumbers, pace, now } = dependencies
   let asynchronous = 0
 
   /** Refusals wait for the end of the turn: writing each between two reads wakes the client each time and costs half as much again. */
@@ -116,7 +116,7 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
     const nowMs = now()
     sale.usedAtMs = nowMs
     press.sale = sale
-    if (!takeToken(sale, rate, burst, nowMs)) return refuse(press, answers.rateLimited)
+    if (!takeToken(sale, pace.rate, pace.burst, nowMs)) return refuse(press, answers.rateLimited)
     const refusal = refusalFromMemory(sale, nowMs)
     if (refusal !== undefined) {
       counters.decided.add('memory')
@@ -193,9 +193,13 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
     )
   }
 
+  /** A token alone would go around the challenge that comes before a pass. */
+  const withTokenAlone = (press: Press, next: (press: Press) => void): void =>
+    withToken(press, () => (pace.passRequired ? refuse(press, answers.passRequired) : next(press)))
+
   const withBuyer = (press: Press, next: (press: Press) => void): void => {
     const { pass } = press.credentials
-    if (pass === undefined) return withToken(press, next)
+    if (pass === undefined) return withTokenAlone(press, next)
     const claims = passes.verify(pass, press.activityId, press.credentials.device)
     if (claims === undefined) return refuse(press, passRefusal(passes, pass, press.activityId))
     press.buyer = claims

@@ -23,7 +23,8 @@ export type RelayLoopOptions = RelayOptions & {
   send: RelayEffects['send']
   log: Pick<Logger, 'warn' | 'error'>
   counters: Counters
-  lingerMs: number
+  /** May change from batch to batch, as `batchPurchases`. */
+  readonly lingerMs: number
   sweepMs: number
   /** Called after Kafka has acknowledged the purchases. */
   delivered?: (bucket: BucketRef, purchases: readonly AcceptedPurchase[]) => void
@@ -57,7 +58,7 @@ const backoffMs = (failures: number): number =>
   Math.min(5_000, 100 * 2 ** Math.min(failures, 6)) * (0.5 + Math.random() / 2)
 
 export function startRelay(options: RelayLoopOptions): Relay {
-  const { store, log, counters, lingerMs, claimIdleMs, now = Date.now } = options
+  const { store, log, counters, claimIdleMs, now = Date.now } = options
   const loops = new Map<string, Loop>()
   const ready: Loop[] = []
   let running = 0
@@ -123,7 +124,7 @@ export function startRelay(options: RelayLoopOptions): Relay {
     try {
       while (loop.again) {
         loop.again = false
-        if (!stopping && lingerMs > 0) await sleep(lingerMs)
+        if (!stopping && options.lingerMs > 0) await sleep(options.lingerMs)
         while (await step(loop));
       }
     } finally {
@@ -152,7 +153,7 @@ export function startRelay(options: RelayLoopOptions): Relay {
       if (oldestAcceptedAtMs !== undefined) lagMs = Math.max(0, now() - oldestAcceptedAtMs)
       // A full batch has more behind it; a small one lets the next gather.
       if (purchases < options.batchPurchases / 2) {
-        if (!stopping && lingerMs > 0) await sleep(lingerMs)
+        if (!stopping && options.lingerMs > 0) await sleep(options.lingerMs)
       }
       return true
     } catch (error) {

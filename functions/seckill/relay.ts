@@ -37,8 +37,8 @@ export type RelayOptions = {
   consumer: string
   /** Shards of the buyers: at most this many events for each thousand purchases of a batch. */
   shards: number
-  /** Purchases aimed at for each batch. */
-  batchPurchases: number
+  /** Purchases aimed at for each batch. May change from batch to batch. */
+  readonly batchPurchases: number
   /** Entries that another process has held for longer are taken over. */
   claimIdleMs: number
 }
