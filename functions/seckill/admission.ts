@@ -3,10 +3,12 @@
  * new ones in a moment). The raw headers are read in one pass, because making Node's header object costs more than the check.
  */
 import type { IncomingMessage } from 'node:http'
+import type { AccessChecker } from '@stampede/shared/access/types.ts'
 import type { Principal } from '@stampede/shared/function/declaration.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { bearerTokenOf, type TokenVerifier } from '@stampede/shared/identity/access-token.ts'
 import type { Passes } from '@stampede/shared/identity/pass.ts'
+import { accessAnswers } from './access-answers.ts'
 import { answers, problemAnswer, type Answer } from './answers.ts'
 
 export type Credentials = {
@@ -84,20 +86,31 @@ export const isAnswer = (value: Buyer | Answer): value is Answer => 'reason' in 
 export async function admit(
   credentials: Credentials,
   activityId: string,
-  passes: Passes,
-  tokens: TokenVerifier,
+  { passes, tokens, access }: { passes: Passes; tokens: TokenVerifier; access: AccessChecker },
 ): Promise<Buyer | Answer> {
   if (credentials.pass !== undefined) {
-    return (
-      passes.verify(credentials.pass, activityId, credentials.device) ??
-      passRefusal(passes, credentials.pass, activityId)
-    )
+    const buyer = passes.verify(credentials.pass, activityId, credentials.device)
+    return buyer ? admitPassHolder(buyer, access) : passRefusal(passes, credentials.pass, activityId)
   }
   const token = bearerTokenOf(credentials.authorization)
   if (token === undefined) return answers.unauthenticated
   try {
-    return buyerOf(await tokens.verify(token))
+    const principal = await tokens.verify(token)
+    const buyer = buyerOf(principal)
+    if (isAnswer(buyer)) return buyer
+    const verdict = access.checkSync(principal) ?? (await access.check(principal))
+    return verdict === 'allowed' ? buyer : accessAnswers[verdict]
   } catch (error) {
     return tokenRefusal(error)
   }
+}
+
+async function admitPassHolder(buyer: Buyer, access: AccessChecker): Promise<Buyer | Answer> {
+  const { tenantId, userId } = buyer
+  let verdict = access.buyerSync(tenantId, userId)
+  if (verdict === 'unknown') {
+    await access.load(tenantId).catch(() => {})
+    verdict = access.buyerSync(tenantId, userId)
+  }
+  return verdict === 'allowed' ? buyer : accessAnswers[verdict]
 }

@@ -72,6 +72,8 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
   const sales = createSaleCache({
     store,
     observed: memory.observed,
+    // Failures show when the buyers of this tenant are asked about.
+    keepTenant: (tenantId) => void host.access.load(tenantId).catch(() => {}),
     pollMs: config.SALE_POLL_MS,
     winnersLimit: config.WINNERS_LIMIT,
     burst: pace.purchases.burst,
@@ -130,6 +132,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
   const routes = createPurchaseRoutes({
     passes,
     tokens,
+    access: host.access,
     sales,
     decider,
     counters,
@@ -165,7 +168,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     results,
     relay,
     decider,
-    result: createResultRoute({ passes, tokens, sales, results, draining: host.draining }),
+    result: createResultRoute({ passes, tokens, access: host.access, sales, results, draining: host.draining }),
     protection: createProtection({
       redis,
       passes,

@@ -5,13 +5,15 @@
 /* eslint-disable promise/always-return, promise/no-callback-in-promise -- both outcomes end in an answer; a chain would cost the hot path promises */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Span } from '@opentelemetry/api'
-import type { HotHandler } from '@stampede/shared/function/declaration.ts'
+import type { AccessChecker, AccessVerdict } from '@stampede/shared/access/types.ts'
+import type { HotHandler, Principal } from '@stampede/shared/function/declaration.ts'
 import { bearerTokenOf, type TokenVerifier } from '@stampede/shared/identity/access-token.ts'
 import type { Passes } from '@stampede/shared/identity/pass.ts'
 import type { OrderNumber } from '@stampede/shared/ids/order-number.ts'
 import { bucketOf } from '@stampede/shared/sale/bucket.ts'
 import type { BucketRef, Purchase } from '@stampede/shared/sale/types.ts'
 import { startHotSpan, traceparentOf } from '@stampede/shared/telemetry/tracing.ts'
+import { accessAnswers } from './access-answers.ts'
 import {
   buyerOf,
   credentialsOf,
@@ -69,6 +71,7 @@ const maximumAsynchronous = 5_000
 export type PurchaseDependencies = {
   passes: Passes
   tokens: TokenVerifier
+  access: AccessChecker
   sales: SaleCache
   decider: Decider<Press>
   counters: Counters
@@ -86,7 +89,7 @@ export type PurchaseRoutes = {
 }
 
 export function createPurchaseRoutes(dependencies: PurchaseDependencies): PurchaseRoutes {
-  const { passes, tokens, sales, decider, counters, orderNumbers, pace, now } = dependencies
+  const { passes, tokens, access, sales, decider, counters, orderNumbers, pace, now } = dependencies
   let asynchronous = 0
 
   /** Refusals wait for the end of the turn: writing each between two reads wakes the client each time and costs half as much again. */
@@ -165,26 +168,60 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
     )
   }
 
+  const withVerdict = (press: Press, verdict: AccessVerdict, next: (press: Press) => void): void => {
+    if (verdict === 'allowed') next(press)
+    else refuse(press, accessAnswers[verdict])
+  }
+  const later = (press: Press, question: Promise<AccessVerdict>, next: (press: Press) => void): void => {
+    asynchronous += 1
+    question.then(
+      (verdict) => {
+        asynchronous -= 1
+        withVerdict(press, verdict, next)
+      },
+      () => {
+        asynchronous -= 1
+        refuse(press, accessAnswers.unknown)
+      },
+    )
+  }
+
+  /** May the buyer of a pass still buy? Memory knows; only when it does not, Redis is asked, once for all who wait. */
+  const withPassHolder = (press: Press, next: (press: Press) => void): void => {
+    const { tenantId, userId } = press.buyer!
+    const verdict = access.buyerSync(tenantId, userId)
+    if (verdict !== 'unknown') return withVerdict(press, verdict, next)
+    if (asynchronous >= maximumAsynchronous) return refuse(press, answers.overloaded)
+    const loaded = access.load(tenantId)
+    later(
+      press,
+      loaded.then(() => access.buyerSync(tenantId, userId)),
+      next,
+    )
+  }
+
+  const withPrincipal = (press: Press, principal: Principal, next: (press: Press) => void): void => {
+    const buyer = buyerOf(principal)
+    if (isAnswer(buyer)) return refuse(press, buyer)
+    press.buyer = buyer
+    const verdict = access.checkSync(principal)
+    if (verdict !== undefined) return withVerdict(press, verdict, next)
+    if (asynchronous >= maximumAsynchronous) return refuse(press, answers.overloaded)
+    later(press, access.check(principal), next)
+  }
+
   /** Continues with the buyer of the access token: at once when the token is remembered. */
   const withToken = (press: Press, next: (press: Press) => void): void => {
     const token = bearerTokenOf(press.credentials.authorization)
     if (token === undefined) return refuse(press, answers.unauthenticated)
     const known = tokens.verifySync(token)
-    if (known) {
-      const buyer = buyerOf(known)
-      if (isAnswer(buyer)) return refuse(press, buyer)
-      press.buyer = buyer
-      return next(press)
-    }
+    if (known) return withPrincipal(press, known, next)
     if (asynchronous >= maximumAsynchronous) return refuse(press, answers.overloaded)
     asynchronous += 1
     tokens.verify(token).then(
       (principal) => {
         asynchronous -= 1
-        const buyer = buyerOf(principal)
-        if (isAnswer(buyer)) return refuse(press, buyer)
-        press.buyer = buyer
-        next(press)
+        withPrincipal(press, principal, next)
       },
       (error: unknown) => {
         asynchronous -= 1
@@ -203,7 +240,7 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
     const claims = passes.verify(pass, press.activityId, press.credentials.device)
     if (claims === undefined) return refuse(press, passRefusal(passes, pass, press.activityId))
     press.buyer = claims
-    next(press)
+    withPassHolder(press, next)
   }
 
   const purchaseBody = (press: Press): void => {

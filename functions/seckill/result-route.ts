@@ -1,5 +1,6 @@
 /** `GET …/result`: at once, by long poll (`?waitSeconds=`), or as server-sent events. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AccessChecker } from '@stampede/shared/access/types.ts'
 import type { HotHandler } from '@stampede/shared/function/declaration.ts'
 import { sendJson } from '@stampede/shared/http/answer.ts'
 import type { TokenVerifier } from '@stampede/shared/identity/access-token.ts'
@@ -31,19 +32,20 @@ const tooManyOfBuyer = problemAnswer('rate-limited', 'You wait for this result t
 export type ResultDependencies = {
   passes: Passes
   tokens: TokenVerifier
+  access: AccessChecker
   sales: SaleCache
   results: Results
   draining: AbortSignal
 }
 
 export function createResultRoute(dependencies: ResultDependencies): HotHandler {
-  const { passes, tokens, sales, results, draining } = dependencies
+  const { sales, results, draining } = dependencies
 
   const find = async (
     request: IncomingMessage,
     activityId: string,
   ): Promise<{ buyer: Buyer; bucket: BucketRef } | Answer> => {
-    const buyer = await admit(credentialsOf(request), activityId, passes, tokens)
+    const buyer = await admit(credentialsOf(request), activityId, dependencies)
     if (isAnswer(buyer)) return buyer
     const sale = await sales.load(buyer.tenantId, activityId)
     if (!sale) return answers.unknownActivity

@@ -49,6 +49,8 @@ export type SaleCacheOptions = {
   onError?: (error: unknown) => void
   /** Sees each snapshot that is read. */
   observed?: (bucket: BucketRef, snapshot: BucketSnapshot) => void
+  /** Called when a sale of the tenant is read and at each poll: what the process knows of the tenant must stay in memory. */
+  keepTenant?: (tenantId: string) => void
 }
 
 export type SaleCache = {
@@ -77,6 +79,7 @@ const soldOutMs = 1_000
 
 export function createSaleCache(options: SaleCacheOptions): SaleCache {
   const { store, pollMs, winnersLimit, burst, now = Date.now, onError = () => {}, observed = () => {} } = options
+  const { keepTenant = () => {} } = options
   const sales = new Map<string, Map<string, Sale>>()
   const known = new Set<Sale>()
   const unknown = new LRUCache<string, true>({ max: maximumUnknown, ttl: negativeMs })
@@ -170,6 +173,7 @@ export function createSaleCache(options: SaleCacheOptions): SaleCache {
   }
 
   const read = async (tenantId: string, activityId: string, key: string): Promise<Sale | null> => {
+    keepTenant(tenantId)
     const askedAtMs = now()
     const first = await store.snapshot({ tenantId, activityId, bucket: 0 })
     if (!first) {
@@ -190,7 +194,10 @@ export function createSaleCache(options: SaleCacheOptions): SaleCache {
     const idleSince = now() - idleMs
     for (const sale of known) {
       if (sale.usedAtMs < idleSince) forget(sale)
-      else refresh(sale).catch(onError)
+      else {
+        keepTenant(sale.tenantId)
+        refresh(sale).catch(onError)
+      }
     }
   }, pollMs)
   timer.unref()

@@ -35,7 +35,7 @@ test.serial('checker – permissions come from built-in roles and from those of 
     keeper: ['stocks.read', 'stocks.manage', 'tenants.manage'],
     // Not what it is called: built-in roles are the same everywhere.
     auditor: ['users.reveal'],
-    constructor: ['orders.read'],
+    constructor: ['orders.read' as const],
   }
   await directory.putRoles(tenantId, { roles, version: 1 })
   await directory.putRoles('platform', { roles: { keeper: ['tenants.manage'] }, version: 1 })

@@ -30,7 +30,7 @@ export const hostConfig = z.object({
   /** `directory`: roles, tenants and what was revoked are known from Redis; `built-in`: built-in roles alone, every tenant active. */
   ACCESS_CONTROL: z.enum(['directory', 'built-in']).default('directory'),
   /** How long the memory of the access directory is believed without news of it. */
-  ACCESS_STALE_MS: milliseconds(1_000, 60_000),
+  ACCESS_STALE_MS: z.coerce.number().int().min(300).max(60_000).default(1_000),
   REDIS_URL: z.string().optional(),
   SERVICE_SECRET: z.string().min(32, 'has fewer than 32 characters').optional(),
   /** `token`: service tokens, as the local engine sends them; `oidc`: tokens of an official Knative broker; `none` only where a network
