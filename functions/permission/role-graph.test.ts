@@ -1,5 +1,5 @@
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { builtInRoles, permissions, platformPermissions, type Permission } from '@stampede/shared/access/permissions.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { decide } from './decide.ts'

@@ -143,7 +143,7 @@ export async function findAssignment(db: TenantDatabase, userId: string): Promis
   const rows = await db.rows(assignmentOf, { userId })
   return {
     userId,
-    roles: rows.flatMap((row) => (row['role'] === null ? [] : [String(row['role'])])),
+    roles: rows.flatMap((row) => (row['role'] === null ? [] : [row['role'] as string])),
     version: Number(rows[0]?.['version'] ?? 0),
     changedAtMs: Number(rows[0]?.['changedAtMs'] ?? 0),
   }

@@ -24,6 +24,8 @@ export const problemCodes = {
   paused: { status: 423, title: 'The activity is paused' },
   'not-started': { status: 425, title: 'The activity has not started yet' },
   'rate-limited': { status: 429, title: 'Too many requests' },
+  /** A limit of the tenant, not of the caller: it does not help to slow down. */
+  'quota-exceeded': { status: 429, title: 'A quota of the tenant is used up' },
   'headers-too-large': { status: 431, title: 'The headers of the request are too large' },
   internal: { status: 500, title: 'Something went wrong on our side' },
   'bad-gateway': { status: 502, title: 'The service behind this address failed' },
