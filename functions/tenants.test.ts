@@ -187,6 +187,7 @@ function probesFor(things: Things): Record<string, TenantProbe[] | string> {
       { path: '/api/flash-sale/order/create', body: { userId, activityId, quantity: 1 } },
     ],
     'GET /api/v1/seckill/:activityId/result': [{ path: `${sale}/result` }, { path: `${sale}/result?waitSeconds=1` }],
+    'GET /api/v1/seckill/:activityId/challenge': [{ path: `${sale}/challenge` }],
     'POST /api/v1/seckill/:activityId/pass': [
       { path: `${sale}/pass` },
       // A pass is no token: it gives nobody another one.

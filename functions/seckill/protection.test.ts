@@ -3,8 +3,8 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
+import { Redis } from 'ioredis'
 import { purchase } from '@stampede/lua/generated/scripts.ts'
-import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { solveProofOfWork } from '@stampede/shared/sale/proof-of-work.ts'
 import { startRedis } from '@stampede/shared/testing/services.ts'
 import { accessToken, passFor, startStage, type Answer } from './testing.ts'
@@ -186,7 +186,7 @@ test.serial('limits – a Redis that is away gives no passes', async (t) => {
 test.serial('presses – ask Redis for the decision alone, whatever protects the sale', async (t) => {
   const redis = await startRedis()
   const own = await startStage({ REDIS_URL: redis.url, CHALLENGE: 'proof-of-work', CHALLENGE_DIFFICULTY_BITS: '1' })
-  const client = connectRedis(redis.url)
+  const client = new Redis(redis.url)
   const monitor = await client.monitor()
   t.teardown(async () => {
     monitor.disconnect()

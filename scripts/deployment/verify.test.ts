@@ -54,6 +54,19 @@ function cluster() {
 }
 const tokenFor = (userId: string, roles: readonly string[]) => Promise.resolve(`${userId}:${roles.join()}`)
 
+test('verify – solves the challenge before the pass', async (t) => {
+  const { requests, address } = await ingress(t, {
+    'POST /api/v1/seckill/ID/pass': (calls) =>
+      calls === 1
+        ? [403, { code: 'forbidden', challenge: { policy: 'proof-of-work', challenge: 'c', difficultyBits: 2 } }]
+        : [200, { pass: 'a pass', startsAt: '2030-01-01T00:00:03Z', now: '2030-01-01T00:00:00Z' }],
+  })
+  const { context } = testContext(cluster())
+  const report = await verify(context, { ingress: address, tokenFor, waitMs: 20_000 })
+  t.is(report.orderNumber, 'N')
+  t.is(requests.filter((line) => line.endsWith('POST /api/v1/seckill/ID/pass')).length, 2)
+})
+
 test('verify – goes the whole way, each function by its Host, and cleans up', async (t) => {
   const { requests, address } = await ingress(t)
   const { context, said } = testContext(cluster())

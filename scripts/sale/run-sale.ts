@@ -30,8 +30,8 @@ export type SaleOptions = {
 export type SaleResult = { activityId: string; report: SaleReport; audit: Audit; crowd: CrowdResult }
 
 const settleWithinMs = 120_000
-/** Signing in and fetching a pass, measured on two cores: what the countdown must leave time for. */
-const passesPerSecond = 1_200
+/** Signing in, solving the challenge and fetching a pass, measured on two cores: what the countdown must leave time for. */
+const passesPerSecond = 800
 const saleLengthMs = 3_600_000
 
 async function liveNumbers(url: string, activityId: string): Promise<LiveNumbers | undefined> {
