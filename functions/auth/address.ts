@@ -65,3 +65,7 @@ export function addressIndex(
 ): string | undefined {
   return address === undefined ? undefined : blindIndex.of('address', tenantId, addressGroup(address))
 }
+
+/** The first language that somebody's browser asks for; messages are written in it where there is a text. */
+export const localeOf = (headers: IncomingHttpHeaders): string =>
+  /^[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,2}/.exec(headers['accept-language'] ?? '')?.[0] ?? 'en'

@@ -8,6 +8,8 @@ import { createServiceClient } from '@stampede/shared/http/client.ts'
 import { createBlindIndex } from '@stampede/shared/personal-data/blind-index.ts'
 import { createKeyRing } from '@stampede/shared/personal-data/key-ring.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
+import { changeAccountState } from './account-state.ts'
+import { callerAddress, localeOf } from './address.ts'
 import { createAccessTokens } from './access-tokens.ts'
 import type { AuthConfig } from './config.ts'
 import type { AuthContext, Limits } from './context.ts'
@@ -15,11 +17,14 @@ import { correctDirectory } from './end-sessions.ts'
 import { createGate } from './gate.ts'
 import { migrations } from './generated/migrations.ts'
 import { sweepGuards } from './guard-store.ts'
+import { createLogoutNotices } from './openid/logout-notices.ts'
+import { createOpenId } from './openid/openid.ts'
+import { createPostForm } from './openid/post-form.ts'
+import { sweepRecords } from './openid/records.ts'
 import { createPasswords } from './password.ts'
 import { createRoles } from './roles.ts'
 import { revokedSince, sweepSessions } from './session-store.ts'
 import { createSigningKeys } from './signing-keys.ts'
-import { changeAccountState } from './account-state.ts'
 
 const hourMs = 3_600_000
 const dayMs = 86_400_000
@@ -86,12 +91,34 @@ export function createAuth(config: AuthConfig, host: HostServices, now: () => nu
       }),
     ),
     limits: limitsOf(config),
+    wakeNotices: () => notices.wake(),
   }
+
+  const openId = createOpenId({
+    auth: context,
+    tokenIssuer: config.AUTH_ISSUER,
+    audience: config.AUTH_AUDIENCE,
+    idTokenSeconds,
+    callerOf: ({ headers, socket }) => ({
+      address: callerAddress(socket.remoteAddress ?? '', headers, config.TRUSTED_PROXIES),
+      userAgent: headers['user-agent'] ?? '',
+      locale: localeOf(headers),
+    }),
+  })
+  const stopping = new AbortController()
+  const notices = createLogoutNotices({
+    auth: context,
+    issuerOf: openId.issuerOf,
+    post: createPostForm({ privateAddresses: config.LOGOUT_TO_PRIVATE_ADDRESSES }),
+    stopping: stopping.signal,
+  })
 
   return {
     ...context,
     config,
-    context,
+    openId: openId.handler,
+    issuerOf: openId.issuerOf,
+    sendNotices: () => notices.send(),
 
     /** What the route did already, unless its process ended in between. */
     async onSessionRevoked({ data }: ReceivedEvent<z.output<typeof sessionRevoked.data>>) {
@@ -123,12 +150,15 @@ export function createAuth(config: AuthConfig, host: HostServices, now: () => nu
       await events.schema()
       const platform = events.database.forPlatform()
       await sweepGuards(platform, new Date(now()))
+      await sweepRecords(platform, new Date(now()))
       // Somebody may still want to know of a session that ended.
       await sweepSessions(platform, new Date(now() - sweptAfterMs))
       await events.pruneInbox()
     },
     ready: events.ready,
     async stop() {
+      stopping.abort()
+      await notices.stop()
       await events.stop()
       redis.disconnect()
     },

@@ -39,6 +39,8 @@ export type AuthContext = {
   /** The roles of a user or client. Throws Problem `dependency-unavailable`: nobody gets a token without the roles they have. */
   rolesOf: (tenantId: string, userId: string) => Promise<readonly string[]>
   limits: Limits
+  /** Applications are told of ended sessions; call it after the commit. */
+  wakeNotices: () => void
 }
 
 export type Gate = {

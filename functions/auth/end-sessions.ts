@@ -1,9 +1,20 @@
 /** Sessions end before their time: in the database with its event, and then in the access directory, which every process follows. */
 import { sessionRevoked } from '@stampede/eventing/catalogue/identity-events.ts'
+import type { TenantDatabase } from '@stampede/shared/database/sessions.ts'
 import type { ChangeContext } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import type { AuthContext } from './context.ts'
-import { findSession, listEndedSessions, listSessions, revokeSessions, type RevocationReason } from './session-store.ts'
+import { sidsOf } from './openid/adapter.ts'
+import { insertNotice } from './openid/logout-notices.ts'
+import { deleteGrants, deleteRecordsOfAccount } from './openid/records.ts'
+import {
+  findSession,
+  listApplicationSessions,
+  listEndedSessions,
+  listSessions,
+  revokeSessions,
+  type RevocationReason,
+} from './session-store.ts'
 
 export type Ending = { userId: string; sessionIds: readonly string[]; reason: RevocationReason }
 
@@ -18,6 +29,7 @@ export async function endSessions(
 ): Promise<void> {
   if (sessionIds.length === 0) return
   const at = new Date(auth.now())
+  await endGrants(auth, tenant, userId, sessionIds, at)
   const ended = await revokeSessions(tenant, sessionIds, reason, at)
   if (ended === 0) return
   await outbox.add(tx, [
@@ -29,6 +41,25 @@ export async function endSessions(
   ])
 }
 
+/** What applications hold of these sessions, and who among them is to be told. */
+async function endGrants(
+  auth: AuthContext,
+  tenant: TenantDatabase,
+  userId: string,
+  sessionIds: readonly string[],
+  at: Date,
+): Promise<void> {
+  const ofApplications = await listApplicationSessions(tenant, sessionIds)
+  if (ofApplications.length === 0) return
+  const sids = await sidsOf(auth.ring, tenant, userId)
+  for (const { sessionId, clientId } of ofApplications)
+    await insertNotice(tenant, { clientId, userId, sid: sids.get(sessionId) }, at)
+  await deleteGrants(
+    tenant,
+    ofApplications.map(({ sessionId }) => sessionId),
+  )
+}
+
 /** All live sessions of a user but one. Returns their ids, and those that ended lately: the directory may not know of them yet. */
 export async function endAllSessions(
   auth: AuthContext,
@@ -38,19 +69,22 @@ export async function endAllSessions(
   const live = await listSessions(context.tenant, userId, new Date(auth.now()), maximumAtOnce)
   const sessionIds = live.map(({ sessionId }) => sessionId).filter((sessionId) => sessionId !== except)
   await endSessions(auth, context, { userId, sessionIds, reason })
+  // Browsers that would sign in to applications without asking.
+  await deleteRecordsOfAccount(context.tenant, 'Session', userId)
   const since = new Date(auth.now() - auth.tokens.lifetimeSeconds * 1_000)
   return [...new Set([...sessionIds, ...(await listEndedSessions(context.tenant, userId, since))])]
 }
 
 /** Idempotent. Throws when the directory cannot be written. */
 export async function correctDirectory(
-  auth: Pick<AuthContext, 'directory'>,
+  auth: Pick<AuthContext, 'directory' | 'wakeNotices'>,
   tenantId: string,
   userId: string,
   sessionIds: readonly string[],
   atMs: number,
 ): Promise<void> {
   if (sessionIds.length === 0) return
+  auth.wakeNotices()
   await auth.directory.correct(tenantId, userId, { atMs, revokedSessions: sessionIds })
 }
 

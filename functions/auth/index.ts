@@ -4,9 +4,10 @@ import {
   userErased,
   userReactivated,
 } from '@stampede/eventing/catalogue/identity-events.ts'
-import { defineFunction, every, on } from '@stampede/shared/function/declaration.ts'
+import { defineFunction, every, mount, on } from '@stampede/shared/function/declaration.ts'
 import { createAuth, type Auth } from './auth.ts'
 import { authConfig } from './config.ts'
+import { clientRoutes } from './openid/client-routes.ts'
 import { signInRoutes } from './routes.ts'
 import { keyRoutes, sessionRoutes } from './session-routes.ts'
 
@@ -15,7 +16,14 @@ export const authFunction = defineFunction({
   summary: 'Accounts, sign-in, sessions, tokens and their keys, and OpenID Connect.',
   config: authConfig,
   connect: createAuth,
-  routes: [...signInRoutes, ...sessionRoutes, ...keyRoutes],
+  routes: [...signInRoutes, ...sessionRoutes, ...keyRoutes, ...clientRoutes],
+  mounts: [
+    mount(
+      '/oidc/:tenantId/',
+      { auth: 'public', summary: 'OpenID Connect for the applications of a tenant.' },
+      (auth: Auth) => auth.openId,
+    ),
+  ],
   events: [
     on(sessionRevoked, (event, auth: Auth) => auth.onSessionRevoked(event)),
     on(userDeactivated, (event, auth: Auth) => auth.onUserDeactivated(event), { ordered: true }),
@@ -24,6 +32,7 @@ export const authFunction = defineFunction({
   ],
   schedules: [
     every('correct-access', '* * * * *', (auth: Auth) => auth.correctAgain()),
+    every('tell-logouts', '* * * * *', (auth: Auth) => auth.sendNotices()),
     every('maintain-keys', '*/5 * * * *', (auth: Auth) => auth.maintainKeys()),
     every('sweep', '23 * * * *', (auth: Auth) => auth.sweep()),
   ],

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { route } from '@stampede/shared/function/declaration.ts'
 import type { RouteRequest } from '@stampede/shared/function/declaration.ts'
 import type { Auth } from './auth.ts'
-import { callerAddress } from './address.ts'
+import { callerAddress, localeOf } from './address.ts'
 import { resetPassword } from './change-password.ts'
 import { requestCode } from './codes.ts'
 import { contactInput, indexContact } from './contact.ts'
@@ -31,8 +31,6 @@ type AnyRequest = Pick<RouteRequest<unknown, unknown, unknown, unknown>, 'header
 export const addressOf = (auth: Auth, { headers, remoteAddress }: AnyRequest) =>
   callerAddress(remoteAddress, headers, auth.config.TRUSTED_PROXIES)
 const userAgentOf = ({ headers }: AnyRequest) => headers['user-agent'] ?? ''
-const localeOf = ({ headers }: AnyRequest) =>
-  /^[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,2}/.exec(headers['accept-language'] ?? '')?.[0] ?? 'en'
 
 const common = ['unauthenticated', 'forbidden', 'rate-limited', 'dependency-unavailable'] as const
 
@@ -54,7 +52,7 @@ export const signInRoutes = [
       await auth.gate.mayIssue(tenantId)
       const contact = indexContact(auth.index, tenantId, request.body.contact)
       const asked = { contact, purpose: request.body.purpose, address: addressOf(auth, request) }
-      await requestCode(auth, tenantId, { ...asked, locale: localeOf(request) })
+      await requestCode(auth, tenantId, { ...asked, locale: localeOf(request.headers) })
       return { expiresInSeconds: auth.config.CODE_SECONDS }
     },
   ),

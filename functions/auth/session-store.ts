@@ -75,6 +75,20 @@ export async function listSessions(db: TenantDatabase, userId: string, at: Date,
   return (await db.rows(live, { userId, at, limit })).map(toSession)
 }
 
+const applications = tenantStatement(
+  'auth.listApplicationSessions',
+  `SELECT session_id AS sessionId, client_id AS clientId FROM auth_sessions
+   WHERE tenant_id = :tenantId AND session_id IN (:sessionIds) AND client_id IS NOT NULL`,
+)
+/** Those that an application began. */
+export async function listApplicationSessions(
+  db: TenantDatabase,
+  sessionIds: readonly string[],
+): Promise<{ sessionId: string; clientId: string }[]> {
+  const rows = await db.rows(applications, { sessionIds })
+  return rows.map((row) => ({ sessionId: String(row['sessionId']), clientId: String(row['clientId']) }))
+}
+
 const ended = tenantStatement(
   'auth.listEndedSessions',
   `SELECT session_id AS sessionId FROM auth_sessions

@@ -51,6 +51,17 @@ export async function authenticatePerson(
   return account.userId
 }
 
+/** The same for who keeps no tokens of ours: the code is used up. */
+export async function identifyPerson(auth: AuthContext, tenantId: string, credentials: Credentials): Promise<string> {
+  const userId = await authenticatePerson(auth, tenantId, credentials)
+  const { contact, code } = credentials
+  if (code === undefined) return userId
+  const asked = { purpose: 'login', contact, code } as const
+  const used = await auth.events.change(tenantId, userId, (context) => isRightCode(auth, context, asked, true))
+  if (!used) throw wrongCredentials()
+  return userId
+}
+
 async function byCode(
   auth: AuthContext,
   tenantId: string,
