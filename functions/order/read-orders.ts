@@ -1,10 +1,11 @@
 /** The SQL of what routes read. Nothing here locks. */
-import type { RowDataPacket } from 'mysql2/promise'
 import type { Database } from '@stampede/shared/database/connect.ts'
+import type { Row, TenantDatabase } from '@stampede/shared/database/sessions.ts'
+import { tenantStatement } from '@stampede/shared/database/statement.ts'
 import type { OrderNumber } from '@stampede/shared/ids/order-number.ts'
 import type { ActivityRef, Order, Rejection } from './effects.ts'
 import type { OrderState } from './order-state.ts'
-import { orderColumns, quotedList, rejectionColumns, toOrder, toRejection } from './sql.ts'
+import { orderColumns, rejectionColumns, toOrder, toRejection } from './sql.ts'
 
 export type HistoryEntry = { from: OrderState; to: OrderState; actor: string; reason: string | undefined; atMs: number }
 export type OrderLine = { orderNumber: OrderNumber; userId: string; quantity: number; state: OrderState }
@@ -18,30 +19,73 @@ export type OrderTotals = {
   rejected: Record<string, number>
 }
 
+const ownOrder = tenantStatement(
+  'order.ownOrder',
+  `SELECT ${orderColumns} FROM order_orders WHERE tenant_id = :tenantId AND user_id = :userId AND order_number = :orderNumber`,
+)
+const transitions = tenantStatement(
+  'order.history',
+  `SELECT from_state, to_state, actor, reason, at FROM order_transitions
+   WHERE tenant_id = :tenantId AND order_number = :orderNumber ORDER BY version`,
+)
+const ownOrders = tenantStatement(
+  'order.ownOrders',
+  `SELECT ${orderColumns} FROM order_orders FORCE INDEX (order_orders_user)
+   WHERE tenant_id = :tenantId AND user_id = :userId AND (:before IS NULL OR order_number < :before)
+   ORDER BY order_number DESC LIMIT :limit`,
+)
+const buyerOfOrder = tenantStatement(
+  'order.buyerOfOrder',
+  'SELECT user_id FROM order_orders WHERE tenant_id = :tenantId AND activity_id = :activityId AND order_number = :orderNumber',
+)
+const ordersByBuyer = tenantStatement(
+  'order.activityOrders',
+  `SELECT order_number, user_id, quantity, state FROM order_orders FORCE INDEX (order_orders_buyer)
+   WHERE tenant_id = :tenantId AND activity_id = :activityId
+     AND user_id >= :afterUserId AND (user_id > :afterUserId OR order_number > :after)
+   ORDER BY user_id, order_number LIMIT :limit`,
+)
+const ordersByNumbers = tenantStatement(
+  'order.lookUpOrders',
+  `SELECT order_number, user_id, quantity, state FROM order_orders FORCE INDEX (PRIMARY)
+   WHERE tenant_id = :tenantId AND activity_id = :activityId AND order_number IN (:orderNumbers)`,
+)
+const rejectionsByNumbers = tenantStatement(
+  'order.lookUpRejections',
+  `SELECT ${rejectionColumns} FROM order_rejections FORCE INDEX (PRIMARY)
+   WHERE tenant_id = :tenantId AND activity_id = :activityId AND order_number IN (:orderNumbers)`,
+)
+const allocationTotals = tenantStatement(
+  'order.allocationTotals',
+  'SELECT allocated, sold FROM order_allocations WHERE tenant_id = :tenantId AND activity_id = :activityId',
+)
+const stateTotals = tenantStatement(
+  'order.stateTotals',
+  `SELECT state, COUNT(*) AS orders, SUM(quantity) AS units FROM order_orders FORCE INDEX (order_orders_buyer)
+   WHERE tenant_id = :tenantId AND activity_id = :activityId GROUP BY state`,
+)
+const rejectionTotals = tenantStatement(
+  'order.rejectionTotals',
+  `SELECT reason, COUNT(*) AS purchases FROM order_rejections
+   WHERE tenant_id = :tenantId AND activity_id = :activityId GROUP BY reason`,
+)
+
 export type OrderReader = ReturnType<typeof createOrderReader>
 
 export function createOrderReader(database: Database, prepared: () => Promise<void> = async () => {}) {
-  const rowsOf = async (sql: string, values: readonly unknown[]): Promise<RowDataPacket[]> => {
+  const forTenant = async (tenantId: string): Promise<TenantDatabase> => {
     await prepared()
-    const [rows] = await database.pool.query<RowDataPacket[]>(sql, [...values])
-    return rows
+    return database.forTenant(tenantId)
   }
 
   return {
     ownOrder: async (tenantId: string, userId: string, orderNumber: OrderNumber): Promise<Order | undefined> => {
-      const [row] = await rowsOf(
-        `SELECT ${orderColumns} FROM order_orders WHERE tenant_id = ? AND user_id = ? AND order_number = ?`,
-        [tenantId, userId, orderNumber],
-      )
+      const row = await (await forTenant(tenantId)).row(ownOrder, { userId, orderNumber })
       return row && toOrder(row)
     },
 
     history: async (tenantId: string, orderNumber: OrderNumber): Promise<HistoryEntry[]> => {
-      const rows = await rowsOf(
-        `SELECT from_state, to_state, actor, reason, at FROM order_transitions
-         WHERE tenant_id = ? AND order_number = ? ORDER BY version`,
-        [tenantId, orderNumber],
-      )
+      const rows = await (await forTenant(tenantId)).rows(transitions, { orderNumber })
       return rows.map((row) => ({
         from: row['from_state'] as OrderState,
         to: row['to_state'] as OrderState,
@@ -58,13 +102,8 @@ export function createOrderReader(database: Database, prepared: () => Promise<vo
       before: OrderNumber | undefined,
       limit: number,
     ): Promise<Order[]> => {
-      const older = before === undefined ? '' : 'AND order_number < ?'
-      const rows = await rowsOf(
-        `SELECT ${orderColumns} FROM order_orders FORCE INDEX (order_orders_user)
-         WHERE tenant_id = ? AND user_id = ? ${older} ORDER BY order_number DESC LIMIT ?`,
-        [tenantId, userId, ...(before === undefined ? [] : [before]), limit],
-      )
-      return rows.map(toOrder)
+      const tenant = await forTenant(tenantId)
+      return (await tenant.rows(ownOrders, { userId, before: before ?? null, limit })).map(toOrder)
     },
 
     /**
@@ -76,21 +115,14 @@ export function createOrderReader(database: Database, prepared: () => Promise<vo
       after: OrderNumber | undefined,
       limit: number,
     ): Promise<OrderLine[] | undefined> => {
-      const position: string[] = []
+      const tenant = await forTenant(tenantId)
+      let afterUserId = ''
       if (after !== undefined) {
-        const [row] = await rowsOf(
-          'SELECT user_id FROM order_orders WHERE tenant_id = ? AND activity_id = ? AND order_number = ?',
-          [tenantId, activityId, after],
-        )
+        const row = await tenant.row(buyerOfOrder, { activityId, orderNumber: after })
         if (!row) return undefined
-        position.push(String(row['user_id']), String(row['user_id']), after)
+        afterUserId = String(row['user_id'])
       }
-      const further = after === undefined ? '' : 'AND user_id >= ? AND (user_id > ? OR order_number > ?)'
-      const rows = await rowsOf(
-        `SELECT order_number, user_id, quantity, state FROM order_orders FORCE INDEX (order_orders_buyer)
-         WHERE tenant_id = ? AND activity_id = ? ${further} ORDER BY user_id, order_number LIMIT ?`,
-        [tenantId, activityId, ...position, limit],
-      )
+      const rows = await tenant.rows(ordersByBuyer, { activityId, afterUserId, after: after ?? '', limit })
       return rows.map(toLine)
     },
 
@@ -99,49 +131,38 @@ export function createOrderReader(database: Database, prepared: () => Promise<vo
       { tenantId, activityId }: ActivityRef,
       orderNumbers: readonly OrderNumber[],
     ): Promise<{ orders: OrderLine[]; rejections: Rejection[] }> => {
-      const numbers = quotedList(orderNumbers)
+      if (orderNumbers.length === 0) return { orders: [], rejections: [] }
+      const tenant = await forTenant(tenantId)
       const [orders, rejections] = await Promise.all([
-        rowsOf(
-          `SELECT order_number, user_id, quantity, state FROM order_orders FORCE INDEX (PRIMARY)
-           WHERE tenant_id = ? AND activity_id = ? AND order_number IN (${numbers})`,
-          [tenantId, activityId],
-        ),
-        rowsOf(
-          `SELECT ${rejectionColumns} FROM order_rejections FORCE INDEX (PRIMARY)
-           WHERE tenant_id = ? AND activity_id = ? AND order_number IN (${numbers})`,
-          [tenantId, activityId],
-        ),
+        tenant.rows(ordersByNumbers, { activityId, orderNumbers }),
+        tenant.rows(rejectionsByNumbers, { activityId, orderNumbers }),
       ])
       return { orders: orders.map(toLine), rejections: rejections.map(toRejection) }
     },
 
     totals: async ({ tenantId, activityId }: ActivityRef): Promise<OrderTotals> => {
-      const values = [tenantId, activityId]
-      const [[allocation], states, rejected] = await Promise.all([
-        rowsOf('SELECT allocated, sold FROM order_allocations WHERE tenant_id = ? AND activity_id = ?', values),
-        rowsOf(
-          `SELECT state, COUNT(*) AS orders, SUM(quantity) AS units FROM order_orders FORCE INDEX (order_orders_buyer)
-           WHERE tenant_id = ? AND activity_id = ? GROUP BY state`,
-          values,
-        ),
-        rowsOf(
-          'SELECT reason, COUNT(*) AS purchases FROM order_rejections WHERE tenant_id = ? AND activity_id = ? GROUP BY reason',
-          values,
-        ),
+      const tenant = await forTenant(tenantId)
+      const [allocation, states, rejected] = await Promise.all([
+        tenant.row(allocationTotals, { activityId }),
+        tenant.rows(stateTotals, { activityId }),
+        tenant.rows(rejectionTotals, { activityId }),
       ])
       return {
         allocated: allocation && Number(allocation['allocated']),
         sold: Number(allocation?.['sold'] ?? 0),
         states: Object.fromEntries(
-          states.map((row) => [row['state'], { orders: Number(row['orders']), units: Number(row['units']) }]),
+          states.map((row) => [
+            row['state'] as OrderState,
+            { orders: Number(row['orders']), units: Number(row['units']) },
+          ]),
         ),
-        rejected: Object.fromEntries(rejected.map((row) => [row['reason'], Number(row['purchases'])])),
+        rejected: Object.fromEntries(rejected.map((row) => [String(row['reason']), Number(row['purchases'])])),
       }
     },
   }
 }
 
-const toLine = (row: RowDataPacket): OrderLine => ({
+const toLine = (row: Row): OrderLine => ({
   orderNumber: String(row['order_number']),
   userId: String(row['user_id']),
   quantity: Number(row['quantity']),

@@ -1,38 +1,14 @@
-/** SQL text and rows: what the statements of this function share. */
-import type { RowDataPacket } from 'mysql2/promise'
+/** Columns and rows: what the statements of this function share. */
+import type { Row } from '@stampede/shared/database/sessions.ts'
 import type { Allocation, AllocationState, CancelReason, Order, Rejection, RejectionReason } from './effects.ts'
 import type { OrderState } from './order-state.ts'
-
-/**
- * Quotes an identifier for statements of many rows, where placeholders cost more than the rows. Only characters that mean
- * nothing inside quotes are let through: events and routes have checked them before, and this checks them again.
- */
-export function quoted(identifier: string): string {
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(identifier))
-    throw new TypeError('an identifier has characters that are not allowed')
-  return `'${identifier}'`
-}
-
-export const quotedList = (identifiers: readonly string[]): string => identifiers.map(quoted).join(',')
-
-/** A DATETIME(3) in UTC, quoted. */
-export function quotedInstant(ms: number): string {
-  const text = new Date(ms).toISOString()
-  return `'${text.slice(0, 10)} ${text.slice(11, 23)}'`
-}
-
-/** A number as SQL text; integers only, since everything here is counted in whole units. */
-export function integer(value: number): string {
-  if (!Number.isSafeInteger(value)) throw new TypeError(`${value} is not an integer`)
-  return String(value)
-}
 
 const timeOf = (value: unknown): number | undefined => (value instanceof Date ? value.getTime() : undefined)
 
 export const orderColumns = `order_number, tenant_id, activity_id, user_id, quantity, amount_cents, currency, state, cancel_reason,
   accepted_at, created_at, pay_by, paid_at, cancelled_at, payment_id, version`
 
-export function toOrder(row: RowDataPacket): Order {
+export function toOrder(row: Row): Order {
   return {
     orderNumber: String(row['order_number']),
     tenantId: String(row['tenant_id']),
@@ -56,7 +32,7 @@ export function toOrder(row: RowDataPacket): Order {
 export const allocationColumns = `tenant_id, activity_id, variant_id, allocated, sold, per_user_limit, price_cents, currency,
   payment_timeout_seconds, starts_at, ends_at, state, closed_at, has_rejections, terms_version`
 
-export function toAllocation(row: RowDataPacket): Allocation {
+export function toAllocation(row: Row): Allocation {
   return {
     tenantId: String(row['tenant_id']),
     activityId: String(row['activity_id']),
@@ -78,7 +54,7 @@ export function toAllocation(row: RowDataPacket): Allocation {
 
 export const rejectionColumns = 'order_number, tenant_id, activity_id, user_id, quantity, reason, rejected_at'
 
-export function toRejection(row: RowDataPacket): Rejection {
+export function toRejection(row: Row): Rejection {
   return {
     orderNumber: String(row['order_number']),
     tenantId: String(row['tenant_id']),

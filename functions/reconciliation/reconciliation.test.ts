@@ -113,7 +113,7 @@ test.serial('fencing – a runner that lost its lease can neither begin nor fini
   const nextId = orderNumbers()
   const [older, newer] = [5, 9].map((fencingToken) => ({ runId: nextId(), fencingToken }))
   const begin = (run: { runId: string; fencingToken: number }) =>
-    database.transaction((tx) => beginRun(tx, sale.terms, { ...run, at }))
+    database.transaction((tx) => beginRun(tx.forTenant(sale.terms.tenantId), sale.terms.activityId, { ...run, at }))
   const result = {
     state: 'done',
     outcome: 'compared',
@@ -126,8 +126,16 @@ test.serial('fencing – a runner that lost its lease can neither begin nor fini
   } as const
   t.true(await begin(older!))
   t.true(await begin(newer!))
-  t.false(await database.transaction((tx) => finishRun(tx, sale.terms, older!, result, at)))
-  t.true(await database.transaction((tx) => finishRun(tx, sale.terms, newer!, result, at)))
+  t.false(
+    await database.transaction((tx) =>
+      finishRun(tx.forTenant(sale.terms.tenantId), sale.terms.activityId, older!, result, at),
+    ),
+  )
+  t.true(
+    await database.transaction((tx) =>
+      finishRun(tx.forTenant(sale.terms.tenantId), sale.terms.activityId, newer!, result, at),
+    ),
+  )
   t.false(await begin({ runId: nextId(), fencingToken: 7 }))
   t.deepEqual(
     (await sale.runs()).map((run) => [run['fencingToken'], run['state']]),

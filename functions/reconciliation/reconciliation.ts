@@ -95,7 +95,9 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
   const runHeld = async (sale: WatchedSale, held: HeldLock, full: boolean): Promise<RunAnswer> => {
     const { terms } = sale
     const run = { runId: newId(), fencingToken: held.fencingToken }
-    const began = await database.transaction((tx) => beginRun(tx, sale, { ...run, at: new Date(now()) }))
+    const began = await database.transaction((tx) =>
+      beginRun(tx.forTenant(sale.tenantId), sale.activityId, { ...run, at: new Date(now()) }),
+    )
     if (!began) throw new Problem('conflict', 'Another run of this sale began meanwhile.')
     const signal = AbortSignal.any([held.lost, host.draining])
     const effects = createSaleEffects({
@@ -122,7 +124,9 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
         failure,
         findings: [],
       }
-      await database.transaction((tx) => finishRun(tx, sale, run, failed, new Date(now()))).catch(() => {})
+      await database
+        .transaction((tx) => finishRun(tx.forTenant(sale.tenantId), sale.activityId, run, failed, new Date(now())))
+        .catch(() => {})
       throw error
     }
   }
@@ -136,10 +140,10 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
     const repaired = findings.reduce((sum, finding) => sum + finding.repaired, 0)
     const open = findings.reduce((sum, finding) => sum + (finding.count - Math.min(finding.count, finding.repaired)), 0)
     const stored: RunResult = { state: 'done', outcome, buyers, orders, repaired, open, failure: null, findings }
-    await events.change(sale.tenantId, host.name, async ({ tx, outbox }) => {
+    await events.change(sale.tenantId, host.name, async ({ tx, tenant, outbox }) => {
       const at = new Date(now())
-      const before = await newestRun(tx, sale)
-      const counts = await finishRun(tx, sale, run, stored, at)
+      const before = await newestRun(tenant, sale.activityId)
+      const counts = await finishRun(tenant, sale.activityId, run, stored, at)
       // Silence while there is nothing to tell; the run after a finding tells that it is gone.
       if (!counts || (before !== undefined && before.open === 0 && findings.length === 0)) return
       const { tenantId, activityId } = sale
@@ -182,7 +186,7 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
   const runAll = async (): Promise<void> => {
     let after = { tenantId: '', activityId: '' }
     for (let seen = 0; seen < maximumSales && !host.draining.aborted; seen += salesPage) {
-      const page = await watchedSales(database.pool, after, salesPage)
+      const page = await watchedSales(database.forPlatform(), after, salesPage)
       for (const sale of page) {
         if (host.draining.aborted) return
         await runSale(sale).catch((error: unknown) => {
@@ -218,7 +222,7 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
     /** Staff's wish: everything is looked at one by one. */
     async runNow(sale: SaleRef): Promise<RunAnswer> {
       await schema()
-      const watched = await findSale(database.pool, sale)
+      const watched = await findSale(database.forTenant(sale.tenantId), sale.activityId)
       if (!watched) throw new Problem('not-found', `No sale of the activity ${sale.activityId} is looked after.`)
       const answer = await runSale(watched, { full: true, waitMs: 2_000 })
       if (!answer)
@@ -228,19 +232,19 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
 
     async watch(terms: SaleTerms): Promise<void> {
       await schema()
-      await database.transaction((tx) => watchSale(tx, terms, new Date(now())))
+      await database.transaction((tx) => watchSale(tx.forTenant(terms.tenantId), terms, new Date(now())))
     },
 
     async end(sale: SaleRef): Promise<void> {
       await schema()
-      await database.transaction((tx) => endSale(tx, sale, new Date(now())))
+      await database.transaction((tx) => endSale(tx.forTenant(sale.tenantId), sale.activityId, new Date(now())))
     },
 
     async prune(): Promise<void> {
       await schema()
       const step = 1_000
       for (let rounds = 0; rounds < 1_000; rounds++) {
-        if ((await pruneQuietRuns(database.pool, new Date(now() - keepQuietRunsMs), step)) < step) return
+        if ((await pruneQuietRuns(database.forPlatform(), new Date(now() - keepQuietRunsMs), step)) < step) return
       }
     },
 

@@ -53,7 +53,7 @@ export const routes = [
     },
     async ({ query, principal }, reconciliation: Reconciliation) => {
       await reconciliation.schema()
-      const runs = await listRuns(reconciliation.database.pool, principal.tenantId, {
+      const runs = await listRuns(reconciliation.database.forTenant(principal.tenantId), {
         activityId: query.activityId,
         before: query.cursor,
         limit: query.limit,
@@ -73,7 +73,7 @@ export const routes = [
     },
     async ({ params, principal }, reconciliation: Reconciliation) => {
       await reconciliation.schema()
-      const found = await findRun(reconciliation.database.pool, principal.tenantId, params.runId)
+      const found = await findRun(reconciliation.database.forTenant(principal.tenantId), params.runId)
       if (!found) throw new Problem('not-found', `There is no run ${params.runId}.`)
       return found
     },

@@ -86,8 +86,9 @@ export function createSaleEffects(options: SaleEffectsOptions): SaleEffects {
       return { orders: orders.filter((order) => bucketOf(order.userId, buckets) === bucket), next }
     },
     lookUpOrders: (orderNumbers) => others.lookUp(tenantId, activityId, orderNumbers),
-    resendCounts: (orderNumbers) => resendCounts(database.pool, terms, orderNumbers),
-    countResends: (orderNumbers) => countResends(database.pool, terms, orderNumbers, new Date(now())),
+    resendCounts: (orderNumbers) => resendCounts(database.forTenant(tenantId), activityId, orderNumbers),
+    countResends: (orderNumbers) =>
+      countResends(database.forTenant(tenantId), activityId, orderNumbers, new Date(now())),
   })
 
   return {

@@ -47,14 +47,7 @@ export function isDuplicateKey(error: unknown): boolean {
   return numberOf(error) === duplicateEntry
 }
 
-/**
- * A statement that fails when the condition is false: what `transactionAtOnce` checks itself by. SQL has no assertion outside of
- * stored programs; a scalar subquery of two rows is an error in MySQL and MariaDB alike.
- */
-export const mustHold = (condition: string): string =>
-  `SELECT (SELECT 1 UNION ALL SELECT 1 FROM DUAL WHERE NOT(${condition}))`
-
-/** True when a `mustHold` did not hold. */
+/** True when a condition of `assertions.ts` did not hold. */
 export function didNotHold(error: unknown): boolean {
   return numberOf(error) === subqueryOfSeveralRows
 }
