@@ -2,8 +2,10 @@
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
 import { activityFunction } from './activity/index.ts'
 import { auditFunction } from './audit/index.ts'
+import { authFunction } from './auth/index.ts'
 import { gatewayFunction } from './gateway/index.ts'
 import { inventoryFunction } from './inventory/index.ts'
+import { notificationFunction } from './notification/index.ts'
 import { orderFunction } from './order/index.ts'
 import { permissionFunction } from './permission/index.ts'
 import { reconciliationFunction } from './reconciliation/index.ts'
@@ -19,6 +21,8 @@ export const functions: readonly AnyFunction[] = [
   tenantFunction,
   permissionFunction,
   auditFunction,
+  authFunction,
+  notificationFunction,
 ]
 
 /** Everything that is deployed. */

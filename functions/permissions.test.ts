@@ -29,6 +29,7 @@ test('permissions – no route lets in who may not', async (t) => {
       INVENTORY_URL: nobody,
       ACTIVITY_URL: nobody,
       SECKILL_URL: nobody,
+      PERMISSION_URL: nobody,
     },
   })
   t.teardown(stop)

@@ -41,6 +41,11 @@ export async function startCollection(environment: Record<string, string> = {}) 
       INVENTORY_URL: url,
       ACTIVITY_URL: url,
       SECKILL_URL: url,
+      PERMISSION_URL: url,
+      NOTIFICATION_CHANNEL: 'outbox',
+      // The cheapest hash of a password that there is.
+      PASSWORD_MEMORY_KIB: '8',
+      PASSWORD_PASSES: '1',
       LOG_LEVEL: 'silent',
       ...environment,
     },

@@ -21,6 +21,7 @@ export function functionEnvironment(
     SECKILL_URL: nobody,
     ORDER_URL: nobody,
     INVENTORY_URL: nobody,
+    PERMISSION_URL: nobody,
     HOST: '127.0.0.1',
   }
 }
