@@ -10,6 +10,7 @@ import type { Database } from '../database/connect.ts'
 import { quoteTable } from '../database/identifiers.ts'
 import { Problem } from '../http/problem.ts'
 import type { StampedeCloudEvent } from './publish.ts'
+import { usualRetries, type Retries } from './retries.ts'
 
 export type OutboxRelayOptions = {
   database: Database
@@ -27,6 +28,8 @@ export type OutboxRelayOptions = {
   batchSize?: number
   /** Keys published in parallel; default 16. */
   concurrency?: number
+  /** Asked at each failure: pauses may change while the relay runs. */
+  retries?: () => Retries['outbox']
   /** Looks for rows that nobody announced; default 1,000. */
   sweepMs?: number
 }
@@ -45,10 +48,8 @@ type Row = { id: string; partitionKey: string; event: string; ageSeconds: number
 type Backoff = { untilMs: number; failures: number }
 
 const poisonStatuses = new Set([400, 413, 422])
-const firstBackoffMs = 100
-const longestBackoffMs = 5_000
-/** More failing keys than this are a broken broker: then everything waits. */
-const maximumBackoffKeys = 100
+/** When the database does not answer. */
+const troubledPauseMs = 1_000
 const finalPassMs = 5_000
 /** A relay in another pod works: wait for its lock this long, then look again. */
 const lockWaitSeconds = 1
@@ -59,6 +60,7 @@ export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
   const batchSize = options.batchSize ?? 200
   const concurrency = options.concurrency ?? 16
   const sweepMs = options.sweepMs ?? 1_000
+  const retries = options.retries ?? (() => usualRetries.outbox)
   const labels = { table: options.table }
   const metrics = outboxMetrics(options.metrics)
   const backoffs = new Map<string, Backoff>()
@@ -98,7 +100,8 @@ export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
           continue
         }
         const failures = (backoffs.get(row.partitionKey)?.failures ?? 0) + 1
-        const pauseMs = Math.min(longestBackoffMs, firstBackoffMs * 2 ** (failures - 1))
+        const { firstPauseMs, longestPauseMs } = retries()
+        const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** (failures - 1))
         backoffs.set(row.partitionKey, { untilMs: performance.now() + pauseMs, failures })
         metrics.retried.inc(labels)
         if (failures === 1)
@@ -127,7 +130,7 @@ export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
   const pass = async (locked: Connection): Promise<{ read: number }> => {
     const nowMs = performance.now()
     const waiting = [...backoffs].filter(([, backoff]) => backoff.untilMs > nowMs).map(([key]) => key)
-    if (waiting.length > maximumBackoffKeys) return { read: 0 }
+    if (waiting.length > retries().failingKeys) return { read: 0 }
     const rows = await readRows(locked, table, waiting, batchSize)
     metrics.oldest.set(labels, rows[0]?.ageSeconds ?? 0)
     const byKey = Map.groupBy(rows, (row) => row.partitionKey)
@@ -170,7 +173,7 @@ export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
         dropConnection()
       }
       if (stopping.signal.aborted) break
-      if (!awake || troubled) await wait(nextWaitMs(backoffs, troubled ? longestBackoffMs / 5 : sweepMs))
+      if (!awake || troubled) await wait(nextWaitMs(backoffs, troubled ? troubledPauseMs : sweepMs))
       if (draining.aborted && !awake && !stopping.signal.aborted) await wait(2 ** 30)
     }
   }

@@ -155,6 +155,23 @@ test('outbox – relays of several pods keep the order of a key and publish ever
   )
 })
 
+test('outbox – the pauses between attempts are what is said at the moment', async (t) => {
+  const { relay, add } = await setUp(t)
+  let attempts = 0
+  // With the usual pauses so many failures take minutes.
+  const running = relay(
+    async () => {
+      attempts += 1
+      if (attempts <= 60) throw new Error('not yet')
+    },
+    { retries: () => ({ firstPauseMs: 1, longestPauseMs: 1, failingKeys: 100 }) },
+  )
+  await add(event('a', 1))
+  running.wake()
+  await running.drained()
+  t.is(attempts, 61)
+})
+
 test('outbox – a key whose event fails does not hold up the others', async (t) => {
   const { database, relay, add } = await setUp(t)
   const published: StampedeCloudEvent[] = []

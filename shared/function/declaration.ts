@@ -20,6 +20,7 @@ import type { z } from 'zod'
 import type { EventDefinition } from '@stampede/eventing/catalogue/definition.ts'
 import type { AccessChecker } from '../access/types.ts'
 import type { Permission } from '../access/permissions.ts'
+import type { Retries } from '../events/retries.ts'
 import type { ProblemCode } from '../http/problem.ts'
 
 /** Who may call a route. `public`: anyone; `user`: a signed-in person; `staff`: a person with a role that holds the route's permission; `service`: another function. */
@@ -182,6 +183,8 @@ export type HostServices = {
   metrics: Registry
   /** What callers may do now. Ordinary routes have asked it already; hot routes and mounts do it themselves. */
   access: AccessChecker
+  /** How failures are tried again, now: a document says it, and may change. */
+  retries: () => Retries
   /** Aborted when draining begins: background loops end. */
   draining: AbortSignal
 }

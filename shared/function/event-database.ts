@@ -78,6 +78,7 @@ export function connectEventDatabase(
     log: host.log,
     metrics: host.metrics,
     draining: host.draining,
+    retries: () => host.retries().outbox,
   })
 
   const change: EventDatabase['change'] = async (tenantId, actor, work) => {

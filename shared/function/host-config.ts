@@ -1,6 +1,7 @@
 /** The host's own environment variables. */
 import { z } from 'zod'
 import type { JSONWebKeySet } from 'jose'
+import { configurationFolder } from '../configuration/document-file.ts'
 import type { AnyFunction } from './declaration.ts'
 import { eventOidcConfig, eventOidcSettings } from './event-oidc.ts'
 
@@ -37,6 +38,7 @@ export const hostConfig = z.object({
    *  policy lets nobody but the broker in. */
   EVENT_AUTHENTICATION: z.enum(['token', 'oidc', 'none']).default('token'),
   ...eventOidcConfig.shape,
+  ...configurationFolder,
   /** Origins that browsers may call from, separated by commas; none by default. */
   CORS_ORIGINS: z
     .string()

@@ -2,6 +2,8 @@
 import type { Logger } from 'pino'
 import type { Counter, Histogram, Registry } from 'prom-client'
 import type { AccessChecker } from '../access/types.ts'
+import type { Configuration } from '../configuration/types.ts'
+import type { Retries } from '../events/retries.ts'
 import type { TokenVerifier } from '../identity/access-token.ts'
 import type { AnyFunction } from './declaration.ts'
 import type { HostConfig } from './host-config.ts'
@@ -14,6 +16,7 @@ export type Host = {
   log: Logger
   verifier: TokenVerifier
   access: AccessChecker
+  retries: Configuration<Retries>
   mounted: Mounted[]
   registries: readonly Registry[]
   measures: Measures

@@ -21,6 +21,7 @@ export async function endHost(host: Host, runtime: Runtime, delayMs: number): Pr
   await drainServer(host, runtime)
   await stopFunctions(host)
   await host.access.close()
+  host.retries.close()
   for (const registry of host.registries) registry.clear()
 }
 

@@ -5,6 +5,9 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Logger } from 'pino'
 import { ConfigurationError, parseEnvironment } from '../config/environment.ts'
 import type { Environment } from '../config/environment.ts'
+import { documentFile } from '../configuration/document-file.ts'
+import { openConfiguration } from '../configuration/open-configuration.ts'
+import { retriesSchema, usualRetries } from '../events/retries.ts'
 import { createTokenVerifier } from '../identity/access-token.ts'
 import { createLog } from '../telemetry/log.ts'
 import { createFunctionRegistry, createProcessRegistry } from '../telemetry/metrics.ts'
@@ -82,6 +85,14 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
       serviceSecret: config.SERVICE_SECRET,
     }),
     access: accessCheckerOf(config, log, hostRegistry),
+    retries: openConfiguration({
+      name: 'retries',
+      schema: retriesSchema,
+      file: documentFile(config.CONFIGURATION_FOLDER, 'retries'),
+      initial: usualRetries,
+      log,
+      metrics: hostRegistry,
+    }),
     mounted: [],
     registries: [],
     measures: createMeasures(hostRegistry),
@@ -131,7 +142,14 @@ async function mount(host: Host, definitions: readonly AnyFunction[], configs: r
   for (const [index, definition] of definitions.entries()) {
     const log = host.log.child({ function: definition.name })
     const metrics = createFunctionRegistry(definition.name)
-    const services = { name: definition.name, log, metrics, access: host.access, draining: host.draining.signal }
+    const services = {
+      name: definition.name,
+      log,
+      metrics,
+      access: host.access,
+      retries: () => host.retries.current(),
+      draining: host.draining.signal,
+    }
     try {
       host.mounted.push({ definition, dependencies: await definition.connect(configs[index], services), log, metrics })
     } catch (error) {
