@@ -59,6 +59,10 @@ export async function createTestIdentity(algorithm: 'ES256' | 'EdDSA' = 'ES256')
       AUTH_AUDIENCE: audience,
       SERVICE_SECRET: serviceSecret,
       ACCESS_CONTROL: 'built-in',
+      // Of the functions that keep personal data or records that must stay provable.
+      DATA_KEYS: `d1:${randomBytes(32).toString('base64')}`,
+      INDEX_KEY: `i1:${randomBytes(32).toString('base64')}`,
+      AUDIT_KEY: `a1:${randomBytes(32).toString('base64')}`,
     },
     token: async (person = {}) => unsigned(person).setProtectedHeader(header).sign(privateKey),
     serviceToken: async (tenantId = 'acme') =>
