@@ -123,13 +123,37 @@ test('access token – keys come from an address; when it does not answer that i
   const identity = await createTestIdentity()
   const server = createServer((_, response) => response.end(JSON.stringify(identity.jwks)))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const jwks = `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`
+  const jwksUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`
   const token = await identity.token()
-  t.is((await createTokenVerifier({ jwks, issuer, audience }).verify(token)).userId, 'user-1')
+  t.is((await createTokenVerifier({ jwksUrl, issuer, audience }).verify(token)).userId, 'user-1')
   server.closeAllConnections()
   await new Promise((resolve) => server.close(resolve))
-  const error = await t.throwsAsync(createTokenVerifier({ jwks, issuer, audience }).verify(token), { name: 'Problem' })
+  const error = await t.throwsAsync(createTokenVerifier({ jwksUrl, issuer, audience }).verify(token), {
+    name: 'Problem',
+  })
   t.is((error as unknown as { problem: string }).problem, 'dependency-unavailable')
+})
+
+test('access token – keys that are known and keys from an address count beside each other, and no third one', async (t) => {
+  const [known, fetched, stranger] = await Promise.all([
+    createTestIdentity('EdDSA'),
+    createTestIdentity('ES256'),
+    createTestIdentity('ES256'),
+  ])
+  let fetches = 0
+  const server = createServer((_, response) => {
+    fetches++
+    response.end(JSON.stringify(fetched.jwks))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const jwksUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`
+  const verifier = createTokenVerifier({ jwks: known.jwks, jwksUrl, issuer, audience })
+  t.is((await verifier.verify(await known.token({ userId: 'one' }))).userId, 'one')
+  t.is(fetches, 0)
+  t.is((await verifier.verify(await fetched.token({ userId: 'two' }))).userId, 'two')
+  t.is(fetches, 1)
+  await t.throwsAsync(verifier.verify(await stranger.token()), { message: 'The token is not valid.' })
 })
 
 test('service token – is reused for a tenant and renewed before it expires', async (t) => {

@@ -19,8 +19,9 @@ export type TokenVerifier = {
 }
 
 export type TokenVerifierOptions = {
-  /** The keys themselves, or the address they are fetched from. Without it no access token is accepted. */
-  jwks?: JSONWebKeySet | string | URL
+  /** Keys that are known from the start, and the address that others are fetched from. Without either no access token is accepted. */
+  jwks?: JSONWebKeySet | undefined
+  jwksUrl?: string | URL | undefined
   issuer?: string
   audience?: string
   /** Without it no service token is accepted. */
@@ -51,7 +52,7 @@ const refused = (cause?: unknown) => new Problem('unauthenticated', 'The token i
 
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const { issuer, audience, now = Date.now } = options
-  const accessKeys = options.jwks === undefined ? undefined : keysOf(options.jwks)
+  const accessKeys = keysOf(options)
   const serviceKey = options.serviceSecret === undefined ? undefined : new TextEncoder().encode(options.serviceSecret)
   const verified = new LRUCache<string, { principal: Principal; validUntilMs: number }>({
     max: options.cacheSize ?? 10_000,
@@ -104,12 +105,20 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   }
 }
 
-function keysOf(jwks: JSONWebKeySet | string | URL): JWTVerifyGetKey {
-  if (typeof jwks === 'string' || jwks instanceof URL) {
-    return createRemoteJWKSet(new URL(jwks), { timeoutDuration: 3_000, cooldownDuration: 10_000, cacheMaxAge: 300_000 })
-  }
+function keysOf({ jwks, jwksUrl }: TokenVerifierOptions): JWTVerifyGetKey | undefined {
+  const fetched =
+    jwksUrl === undefined
+      ? undefined
+      : createRemoteJWKSet(new URL(jwksUrl), { timeoutDuration: 3_000, cooldownDuration: 10_000, cacheMaxAge: 300_000 })
+  if (jwks === undefined) return fetched
   // Symmetric keys have no place in a public key set; were one there, it must not count.
-  return createLocalJWKSet({ keys: jwks.keys.filter((key) => key.kty === 'EC' || key.kty === 'OKP') })
+  const known = createLocalJWKSet({ keys: jwks.keys.filter((key) => key.kty === 'EC' || key.kty === 'OKP') })
+  if (!fetched) return known
+  return async (header, token) =>
+    known(header, token).catch((error: unknown) => {
+      if (error instanceof errors.JWKSNoMatchingKey) return fetched(header, token)
+      throw error
+    })
 }
 
 function asProblem(error: unknown): Problem {
