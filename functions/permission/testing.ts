@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto'
 import { createAccessDirectory } from '@stampede/shared/access/directory.ts'
 import { accessKeys } from '@stampede/shared/access/keys.ts'
 import type { TenantState } from '@stampede/shared/access/types.ts'
-import { connectDatabase } from '@stampede/shared/database/connect.ts'
 import { serve } from '@stampede/shared/function/serve.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { request, type Body } from '@stampede/shared/testing/call.ts'
@@ -41,7 +40,6 @@ export async function startStage(environment: Record<string, string> = {}) {
   const servings = [await start(), await start()]
   const redis = connectRedis(ownRedis.url)
   const directory = createAccessDirectory(redis)
-  const sql = connectDatabase(database.url)
   const host = { url: servings[0]!.url, identity }
 
   const call = async (process: number, token: string, method: string, path: string, body?: unknown) => {
@@ -65,7 +63,6 @@ export async function startStage(environment: Record<string, string> = {}) {
     sink,
     redis,
     directory,
-    sql,
     root,
     personOf,
     /** A tenant in the access directory, with an administrator. */
@@ -103,7 +100,6 @@ export async function startStage(environment: Record<string, string> = {}) {
     stop: async () => {
       for (const serving of servings) await serving.stop()
       redis.disconnect()
-      await sql.close()
       await ownRedis.stop()
       await sink.stop()
       await database.drop()

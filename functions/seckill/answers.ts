@@ -62,6 +62,12 @@ export const answers = {
   notAPerson: problemAnswer('forbidden', 'Only people can buy.'),
   unknownActivity: problemAnswer('not-found', 'There is no sale of this activity.'),
   rateLimited: problemAnswer('rate-limited', 'Too many purchases of this activity at once.', { retryAfterSeconds: 1 }),
+  tenantRateLimited: problemAnswer('rate-limited', 'Too many purchases of this shop at once.', {
+    retryAfterSeconds: 1,
+  }),
+  quotaUnknown: problemAnswer('dependency-unavailable', 'The quota of the shop cannot be read at the moment.', {
+    retryAfterSeconds: 1,
+  }),
   overloaded: problemAnswer('overloaded', 'Too many purchases wait for a decision.', { retryAfterSeconds: 1 }),
   recovering: problemAnswer('recovering', 'The sale is made whole after a failure; nothing is lost.', {
     retryAfterSeconds: 1,
@@ -128,6 +134,18 @@ export function notStarted(startsAtMs: number, nowMs: number): Answer {
     extensions: { startsAt },
   })
 }
+
+/** Made once for each second, because `Retry-After` counts down to the next day. */
+export function quotaExceeded(secondsLeft: number): Answer {
+  if (lastExceeded?.secondsLeft !== secondsLeft) {
+    const answer = problemAnswer('quota-exceeded', 'The shop takes no more orders today.', {
+      retryAfterSeconds: secondsLeft,
+    })
+    lastExceeded = { secondsLeft, answer }
+  }
+  return lastExceeded.answer
+}
+let lastExceeded: { secondsLeft: number; answer: Answer } | undefined
 
 export function invalid(errors: InputError[]): Answer {
   return problemAnswer('invalid-request', 'The body is not a purchase.', { errors })

@@ -17,7 +17,7 @@ import { createKafkaGate, type KafkaGate } from './durability.ts'
 import { createLive, type Live } from './live.ts'
 import { openSettings } from './open-settings.ts'
 import { createProtection, type Protection } from './protection.ts'
-import { createPurchaseRoutes, type Press, type PurchaseRoutes } from './purchase-route.ts'
+import { createPurchaseRoutes, returnUnit, type Press, type PurchaseRoutes } from './purchase-route.ts'
 import { startRelay, type Relay } from './relay-loop.ts'
 import { createResultRoute } from './result-route.ts'
 import { createResults, type Results } from './results.ts'
@@ -25,6 +25,8 @@ import { createSaleCache, type SaleCache } from './sale-cache.ts'
 import { createSaleMemory, type SaleMemory } from './sale-memory.ts'
 import { createKafkaSender } from './send-to-kafka.ts'
 import type { SettleEffects } from './settle-orders.ts'
+import { createQuotaStore } from './tenant-quota-redis.ts'
+import { createTenantQuotas, quotaAliveMs } from './tenant-quota.ts'
 
 export type Seckill = {
   routes: PurchaseRoutes
@@ -56,10 +58,12 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
   }
   const store = createSaleStore(redis, remembered)
   const hotStore = createSaleStore(hotRedis, remembered)
+  const processName = `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`
   const warn = (message: string) => occasionally((error: unknown) => log.warn({ error }, message))
 
   const tokens = createTokenVerifier({
-    jwks: config.AUTH_JWKS === undefined ? config.AUTH_JWKS_URL : (JSON.parse(config.AUTH_JWKS) as JSONWebKeySet),
+    jwks: config.AUTH_JWKS === undefined ? undefined : (JSON.parse(config.AUTH_JWKS) as JSONWebKeySet),
+    jwksUrl: config.AUTH_JWKS_URL,
     issuer: config.AUTH_ISSUER,
     audience: config.AUTH_AUDIENCE,
     // Functions are told that only people buy, and not that their token is false.
@@ -91,7 +95,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     store,
     leaving: memory.relayed,
     send: sender.send,
-    consumer: `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`,
+    consumer: processName,
     shards: config.RELAY_SHARDS,
     get batchPurchases() {
       return pace.relay.batchPurchases
@@ -106,6 +110,15 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     log,
   })
 
+  const quotas = createTenantQuotas({
+    ...createQuotaStore(hotRedis, processName, quotaAliveMs),
+    quotaOf: (tenantId) => host.access.quotaSync(tenantId),
+    now: Date.now,
+    monotonicMs: () => performance.now(),
+    failed: warn('the quotas of tenants could not be asked for'),
+  })
+  quotas.start()
+
   const decider = createDecider<Press>(
     {
       store: hotStore,
@@ -117,6 +130,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
         else routes.settle(press, outcome)
       },
       succeeded: () => counters.calls.add('ok'),
+      late: returnUnit,
       failed: ((report) => (error: unknown) => {
         counters.calls.add('failed')
         report(error)
@@ -133,6 +147,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     passes,
     tokens,
     access: host.access,
+    quotas,
     sales,
     decider,
     counters,
@@ -188,10 +203,12 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     },
     ready: async () => {
       await redis.ping()
+      await quotas.joined()
     },
     async stop() {
       settings.close()
       await decider.idle()
+      await quotas.stop()
       sales.stop()
       live.stop()
       results.stop()

@@ -37,6 +37,8 @@ export type DecisionEffects<P extends PendingPurchase> = {
   acceptedSome: (bucket: BucketRef) => void
   failed: (error: unknown) => void
   succeeded?(): void
+  /** A verdict that came after the buyer was told that nobody knows. */
+  late?(pending: P, verdict: PurchaseVerdict): void
   /** Runs the callback at the end of this turn of the event loop. */
   endOfTurn: (callback: () => void) => void
   /** Calls back after the time; returns how to call it off. */
@@ -150,7 +152,10 @@ export function createDecider<P extends PendingPurchase>(
         // Also when it came too late for the buyers: what Redis accepted must survive Redis, and be relayed.
         effects.record(lane.ref, purchases, result)
         if (result.verdicts.some(isAccepted)) effects.acceptedSome(lane.ref)
-        if (late) return
+        if (late) {
+          for (const [index, press] of batch.entries()) effects.late?.(press, result.verdicts[index]!)
+          return
+        }
         lane.inFlight -= 1
         effects.succeeded?.()
         decide(lane, batch, result.verdicts)

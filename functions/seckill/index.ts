@@ -40,6 +40,7 @@ const refusals = [
   'paused',
   'not-started',
   'rate-limited',
+  'quota-exceeded',
   'overloaded',
   'recovering',
   'dependency-unavailable',

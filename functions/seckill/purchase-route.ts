@@ -23,11 +23,13 @@ import {
   type Buyer,
   type Credentials,
 } from './admission.ts'
-import { answerOf, answers, invalid, send, type Answer, type Outcome } from './answers.ts'
+import { answerOf, answers, invalid, quotaExceeded, send, type Answer, type Outcome } from './answers.ts'
 import type { Counters } from './counters.ts'
 import type { Decider, PendingPurchase } from './decide-together.ts'
 import { maximumBodyBytes, parseOrderCreate, parsePurchase } from './purchase-input.ts'
 import { earlyAnswer, refusalFromMemory, takeToken, type Sale, type SaleCache } from './sale-cache.ts'
+import type { OrderLease } from './tenant-quota-lease.ts'
+import type { TakeOutcome, TenantQuotas } from './tenant-quota.ts'
 import { decideSoldOut } from './winners.ts'
 
 const nowhere: BucketRef = { tenantId: '', activityId: '', bucket: 0 }
@@ -53,6 +55,8 @@ export class Press implements PendingPurchase {
   buckets = 1
   purchase: Purchase = nothing
   attempts = 0
+  /** Where its unit of the tenant's quota is from; undefined: it has none. */
+  unit: OrderLease | undefined = undefined
 
   constructor(response: ServerResponse, credentials: Credentials, activityId: string, route: string) {
     this.response = response
@@ -72,6 +76,7 @@ export type PurchaseDependencies = {
   passes: Passes
   tokens: TokenVerifier
   access: AccessChecker
+  quotas: Pick<TenantQuotas, 'mayPass' | 'take' | 'whenLeased' | 'secondsLeft'>
   sales: SaleCache
   decider: Decider<Press>
   counters: Counters
@@ -89,7 +94,7 @@ export type PurchaseRoutes = {
 }
 
 export function createPurchaseRoutes(dependencies: PurchaseDependencies): PurchaseRoutes {
-  const { passes, tokens, access, sales, decider, counters, orderNumbers, pace, now } = dependencies
+  const { passes, tokens, access, quotas, sales, decider, counters, orderNumbers, pace, now } = dependencies
   let asynchronous = 0
 
   /** Refusals wait for the end of the turn: writing each between two reads wakes the client each time and costs half as much again. */
@@ -109,6 +114,7 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
   const settle = (press: Press, outcome: Outcome): void => {
     const redisNowMs = now() + (press.sale?.clockOffsetMs ?? 0)
     const answer = answerOf(outcome, redisNowMs)
+    returnUnit(press, outcome)
     counters.presses.add(answer.reason)
     if (press.span !== undefined) endSpan(press.span, answer)
     send(press.response, answer)
@@ -120,6 +126,8 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
     sale.usedAtMs = nowMs
     press.sale = sale
     if (!takeToken(sale, pace.rate, pace.burst, nowMs)) return refuse(press, answers.rateLimited)
+    const rate = quotas.mayPass(sale.tenantId)
+    if (rate !== 'ok') return refuse(press, rate === 'limited' ? answers.tenantRateLimited : answers.quotaUnknown)
     const refusal = refusalFromMemory(sale, nowMs)
     if (refusal !== undefined) {
       counters.decided.add('memory')
@@ -134,6 +142,16 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
         return refuse(press, answerOf(verdict, nowMs))
       }
     }
+    submit(press, sale)
+  }
+
+  /** With a unit of the tenant's quota of orders, where it has one. */
+  const submit = (press: Press, sale: Sale): void => {
+    const unit = quotas.take(sale.tenantId)
+    if (typeof unit === 'string') return withoutUnit(press, sale, unit)
+    press.unit = unit
+    const { userId } = press.buyer!
+    const { quantity, idempotencyKey } = press
     press.buckets = sale.buckets.length
     press.ref = sale.buckets[bucketOf(userId, press.buckets)]!
     press.purchase = {
@@ -144,7 +162,17 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
       traceparent: press.span === undefined ? undefined : traceparentOf(press.span),
     }
     if (decider.submit(press)) counters.decided.add('redis')
-    else refuse(press, answers.overloaded)
+    else {
+      unit?.giveBack()
+      refuse(press, answers.overloaded)
+    }
+  }
+
+  const withoutUnit = (press: Press, sale: Sale, outcome: TakeOutcome): void => {
+    if (outcome === 'exceeded') return refuse(press, quotaExceeded(quotas.secondsLeft()))
+    if (outcome === 'unknown') return refuse(press, answers.quotaUnknown)
+    if (outcome === 'recovering') return refuse(press, answers.recovering)
+    if (!quotas.whenLeased(sale.tenantId, () => submit(press, sale))) refuse(press, answers.overloaded)
   }
 
   /** Who presses is known and the body is valid. */
@@ -297,6 +325,13 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
       readThen(request, press, orderCreateBody)
     },
   }
+}
+
+/** What was not bought is not counted. A press that may have been accepted is. */
+export function returnUnit(press: { unit: OrderLease | undefined }, { outcome }: Outcome): void {
+  if (press.unit === undefined || outcome === 'accepted' || outcome === 'undecided' || outcome === 'not-durable') return
+  press.unit.giveBack()
+  press.unit = undefined
 }
 
 function endSpan(span: Span, { status, reason }: Answer): void {

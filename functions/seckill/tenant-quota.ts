@@ -26,14 +26,12 @@ export type QuotaEffects = {
   failed(error: unknown): void
 }
 
-export type QuotaOptions = {
-  /** Between two heartbeats and between two calls for a lease. */
-  heartbeatMs: number
-  /** A process that was not heard for so long is not counted by the others, and does not trust its own share either. */
-  aliveMs: number
-  /** Presses that wait for units. */
-  maximumWaiting: number
-}
+/** A process that was not heard for so long is not counted by the others, and does not trust its own share either. */
+export const quotaAliveMs = 3_000
+/** Between two heartbeats, and between two calls for a lease that nobody is in a hurry for. */
+export const heartbeatMs = 500
+/** Presses that wait for units. */
+const maximumWaiting = 10_000
 
 /** `exceeded`: nothing left today; `wait`: units are on their way; `recovering`: Redis restarted; `unknown`: it does not answer. */
 export type TakeOutcome = 'exceeded' | 'wait' | 'recovering' | 'unknown'
@@ -48,6 +46,8 @@ export type TenantQuotas = {
   /** Seconds until the next day. */
   secondsLeft(): number
   start(): void
+  /** One heartbeat; resolves when all of its calls came back. `start` does it again and again. */
+  beat(): Promise<void>
   /** Resolves when this process is counted in, or could not be for now. */
   joined(): Promise<void>
   /** Gives everything back that is not used. */
@@ -59,7 +59,7 @@ type Entry = { lease: OrderLease; overLimit: boolean; waiting: (() => void)[]; f
 /** Of a tenant that nobody buys from nothing changes: Redis is told again only after it restarted. */
 const idleMs = 60_000
 
-export function createTenantQuotas(effects: QuotaEffects, options: QuotaOptions): TenantQuotas {
+export function createTenantQuotas(effects: QuotaEffects): TenantQuotas {
   const shares = new LRUCache<string, RateShare>({ max: maximumTenants })
   const entries = new Map<string, Entry>()
   let processes = 1
@@ -73,7 +73,7 @@ export function createTenantQuotas(effects: QuotaEffects, options: QuotaOptions)
   let timer: NodeJS.Timeout | undefined
   let stopped = false
 
-  const isJoined = () => effects.monotonicMs() - joinedAtMs < options.aliveMs
+  const isJoined = () => effects.monotonicMs() - joinedAtMs < quotaAliveMs
   const nextSequence = () => ++sequence
   /** Only goes forward, because a day that began again would have forgotten what it used. */
   const today = () => {
@@ -90,7 +90,7 @@ export function createTenantQuotas(effects: QuotaEffects, options: QuotaOptions)
       if (found !== run) for (const entry of entries.values()) entry.takenAtMs = askedAtMs
       run = found
       processes = Math.max(1, counted)
-      joinedAtMs = askedAtMs
+      joinedAtMs = Math.max(joinedAtMs, askedAtMs)
       clockOffsetMs = redisNowMs - (before + effects.now()) / 2
     } catch (error) {
       effects.failed(error)
@@ -139,12 +139,14 @@ export function createTenantQuotas(effects: QuotaEffects, options: QuotaOptions)
   const beat = async () => {
     joining = join()
     await joining
+    const calls: Promise<void>[] = []
     for (const [tenantId, entry] of entries) {
       const { lease } = entry
       const idle = effects.monotonicMs() - entry.takenAtMs > idleMs && lease.free === 0
       if (lease.day !== today() && entry.waiting.length === 0) entries.delete(tenantId)
-      else if (!idle && !lease.calling) void call(entry)
+      else if (!idle && !lease.calling) calls.push(call(entry))
     }
+    await Promise.all(calls)
   }
 
   return {
@@ -172,11 +174,11 @@ export function createTenantQuotas(effects: QuotaEffects, options: QuotaOptions)
         lease.wake()
         return 'exceeded'
       }
-      if (effects.monotonicMs() - entry.failedAtMs < options.heartbeatMs) return 'unknown'
+      if (effects.monotonicMs() - entry.failedAtMs < heartbeatMs) return 'unknown'
       return 'wait'
     },
     whenLeased(tenantId, resume) {
-      if (waiting >= options.maximumWaiting) return false
+      if (waiting >= maximumWaiting) return false
       const entry = entryOf(tenantId)
       entry.waiting.push(resume)
       waiting += 1
@@ -188,9 +190,10 @@ export function createTenantQuotas(effects: QuotaEffects, options: QuotaOptions)
     start() {
       if (timer) return
       void beat()
-      timer = setInterval(() => void beat(), options.heartbeatMs)
+      timer = setInterval(() => void beat(), heartbeatMs)
       timer.unref()
     },
+    beat,
     joined: async () => {
       if (!isJoined()) await joining
     },

@@ -1,8 +1,8 @@
 /** tenant served for tests: real MySQL and a Redis of its own, because the access directory is one for all who use a Redis. */
 import { randomBytes } from 'node:crypto'
+import mysql from 'mysql2/promise'
 import { accessKeys } from '@stampede/shared/access/keys.ts'
 import type { TenantAccess } from '@stampede/shared/access/types.ts'
-import { connectDatabase } from '@stampede/shared/database/connect.ts'
 import { serve } from '@stampede/shared/function/serve.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { call as callUrl } from '@stampede/shared/testing/call.ts'
@@ -38,7 +38,7 @@ export async function startStage(environment: Record<string, string> = {}) {
     })
   const servings = [await start(), await start()]
   const redis = connectRedis(ownRedis.url)
-  const sql = connectDatabase(database.url)
+  const sql = await mysql.createConnection({ uri: database.url, timezone: 'Z' })
   await eventually(
     () => redis.exists(accessKeys.complete),
     (complete) => complete === 1,
@@ -84,7 +84,7 @@ export async function startStage(environment: Record<string, string> = {}) {
     stop: async () => {
       for (const serving of servings) await serving.stop()
       redis.disconnect()
-      await sql.close()
+      await sql.end()
       await ownRedis.stop()
       await sink.stop()
       await database.drop()
