@@ -42,7 +42,7 @@ export async function createTestIdentity(algorithm: 'ES256' | 'EdDSA' = 'ES256')
     sub: userId,
     ...(sessionId === undefined ? {} : { sid: sessionId }),
   })
-  const unsigned = (person: TestPerson, iss = issuer, aud = audience, expires = '5m') =>
+  const unsigned = (person: TestPerson, iss = issuer, aud = audience, expires = '1h') =>
     new SignJWT(claimsOf(person))
       .setIssuer(iss)
       .setAudience(aud)
@@ -81,7 +81,7 @@ export async function createTestIdentity(algorithm: 'ES256' | 'EdDSA' = 'ES256')
       )
       return {
         expired: await unsigned(person, issuer, audience, '1s ago').setProtectedHeader(header).sign(privateKey),
-        'not yet valid': await unsigned(person).setNotBefore('1m').setProtectedHeader(header).sign(privateKey),
+        'not yet valid': await unsigned(person).setNotBefore('50m').setProtectedHeader(header).sign(privateKey),
         forged: await unsigned(person).setProtectedHeader(header).sign(stranger.privateKey),
         'payload replaced': `${head}.${raised.toString('base64url')}.${signature}`,
         'algorithm none': new UnsecuredJWT(claimsOf(person))
