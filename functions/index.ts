@@ -11,6 +11,7 @@ import { permissionFunction } from './permission/index.ts'
 import { reconciliationFunction } from './reconciliation/index.ts'
 import { seckillFunction } from './seckill/index.ts'
 import { tenantFunction } from './tenant/index.ts'
+import { userFunction } from './user/index.ts'
 
 export const functions: readonly AnyFunction[] = [
   activityFunction,
@@ -21,6 +22,7 @@ export const functions: readonly AnyFunction[] = [
   tenantFunction,
   permissionFunction,
   auditFunction,
+  userFunction,
   authFunction,
   notificationFunction,
 ]

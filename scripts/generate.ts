@@ -25,13 +25,22 @@ async function events(): Promise<GeneratedFile[]> {
   return generate(functions)
 }
 
+/** The addresses that the gateway knows. */
+async function addresses(): Promise<GeneratedFile[]> {
+  const [{ generateGatewayRoutes }, { functions }] = await Promise.all([
+    import('./generate/gateway-routes.ts'),
+    import('../functions/index.ts'),
+  ])
+  return generateGatewayRoutes(functions)
+}
+
 /** These follow from the manifests of the events, which are written by then, and from func.yaml files. */
 async function cluster(): Promise<GeneratedFile[]> {
-  const [{ generateKnative }, { functions }] = await Promise.all([
+  const [{ generateKnative }, { everyFunction }] = await Promise.all([
     import('./generate/knative/generate.ts'),
     import('../functions/index.ts'),
   ])
-  return generateKnative(root, functions)
+  return generateKnative(root, everyFunction)
 }
 
 /** What kustomize makes of all these. Without kubectl the files stay as they are, and whether they are old shows in their first line. */
@@ -46,7 +55,7 @@ async function rendered(): Promise<GeneratedFile[]> {
 
 let count = 0
 const stale: Staleness[] = []
-for (const generator of [basics, events, cluster, rendered]) {
+for (const generator of [basics, events, addresses, cluster, rendered]) {
   const files = await generator()
   count += files.length
   const found = await staleFiles(root, files)

@@ -67,7 +67,7 @@ export function createAddressRules(settings: AddressSettings): AddressRules {
       if (!nearest.trusted || forwardedFor === undefined) return nearest
       const hops = forwardedFor.split(',', maximumHops + 1)
       if (hops.length > maximumHops) return unknown
-      for (const hop of hops.reverse()) {
+      for (const hop of hops.toReversed()) {
         const known = know(withoutPort(hop.trim()))
         // The proxy wrote something that is no address: who stands behind it is not known, and nobody may pretend to be it.
         if (!known) return unknown

@@ -42,7 +42,7 @@ export function createBreaker(settings: BreakerSettings, changed: (state: Breake
   let probing = 0
   let succeeded = 0
   /** Ring over the window; each slot knows which stretch of time it counts. */
-  const counts = Array.from({ length: slots }, () => ({ stretch: -1, all: 0, failed: 0 }))
+  const counts = Array.from({ length: slots }, () => ({ stretch: Number.NEGATIVE_INFINITY, all: 0, failed: 0 }))
 
   const become = (next: BreakerState): void => {
     if (state === next) return
@@ -57,7 +57,7 @@ export function createBreaker(settings: BreakerSettings, changed: (state: Breake
   }
   const open = (nowMs: number): void => {
     openUntilMs = nowMs + breaker.settings.openMs
-    for (const slot of counts) slot.stretch = -1
+    for (const slot of counts) slot.stretch = Number.NEGATIVE_INFINITY
     become('open')
   }
   const count = (failed: boolean, nowMs: number): void => {

@@ -61,8 +61,8 @@ export function connectGateway(config: GatewayConfig, host: Services, declared: 
   })
   const measures = createMeasures(metrics, {
     upstreams: () => upstreams.current().values(),
-    limiterPending: limiter.pending,
-    limiterOut: limiter.isOut,
+    limiterPending: () => limiter.pending(),
+    limiterOut: () => limiter.isOut(),
   })
   const reportLimiter = occasionally((error: unknown) =>
     log.warn({ error }, 'rate limits could not be decided; their policies apply'),
@@ -80,7 +80,8 @@ export function connectGateway(config: GatewayConfig, host: Services, declared: 
 
   const admission = createAdmission({
     tokens: createTokenVerifier({
-      jwks: config.AUTH_JWKS === undefined ? config.AUTH_JWKS_URL : (JSON.parse(config.AUTH_JWKS) as JSONWebKeySet),
+      jwks: config.AUTH_JWKS === undefined ? undefined : (JSON.parse(config.AUTH_JWKS) as JSONWebKeySet),
+      jwksUrl: config.AUTH_JWKS_URL,
       issuer: config.AUTH_ISSUER,
       audience: config.AUTH_AUDIENCE,
       // Without the secret of the functions: nobody outside is one of them.

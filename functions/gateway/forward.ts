@@ -146,7 +146,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     const pool = long ? address.streams : address.pool
     pool.dispatch(
       {
-        method: exchange.method as Dispatcher.HttpMethod,
+        method: exchange.method,
         path: exchange.path + exchange.query,
         headers: traceparent === undefined ? headers : [...headers, 'traceparent', traceparent],
         body,
@@ -288,7 +288,7 @@ const traceparentPattern = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 const wellFormed = (traceparent: string | undefined): string | undefined =>
   traceparent !== undefined && traceparentPattern.test(traceparent) ? traceparent : undefined
 
-const codeOf = (error: unknown): string => String((error as { code?: unknown } | undefined)?.code ?? '')
+const codeOf = (error: Error & { code?: string }): string | undefined => error.code
 
 function problemOf(error: Error, notSent: boolean): Problem {
   const code = codeOf(error)

@@ -39,7 +39,7 @@ export function createMeasures(
   registry: Registry,
   sources: { upstreams: () => Iterable<Upstream>; limiterPending: () => number; limiterOut: () => boolean },
 ): Measures {
-  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) => {
+  const counter = (name: string, help: string, labelNames: readonly string[]) => {
     const counts = new Map<string, number>()
     registry.registerMetric(
       new Counter({
@@ -52,7 +52,7 @@ export function createMeasures(
           for (const [key, count] of counts) {
             const values = key.split(separator)
             const labels = Object.fromEntries(labelNames.map((label, index) => [label, values[index] ?? '']))
-            this.inc(labels as Record<L, string>, count)
+            this.inc(labels, count)
           }
         },
       }),
