@@ -30,6 +30,10 @@ export const commands = {
     summary: 'verify that the audit records are those that were recorded',
     example: 'npm run audit:verify',
   },
+  'test-matrix': {
+    summary: 'ask every route as everybody whom it must refuse',
+    example: 'npm run test:matrix',
+  },
   'test-cluster': {
     summary: 'deploy to a cluster and see there what only a cluster can show',
     example: 'npm run test:cluster',

@@ -162,7 +162,11 @@ test('node – the one that runs this is used when it is new enough', (t) => {
 })
 
 /** Where a colon reads better than a hyphen. */
-const scriptNames: Record<string, string> = { 'test-cluster': 'test:cluster', 'audit-verify': 'audit:verify' }
+const scriptNames: Record<string, string> = {
+  'test-cluster': 'test:cluster',
+  'test-matrix': 'test:matrix',
+  'audit-verify': 'audit:verify',
+}
 
 test('commands – every command has its script and is a script of package.json', async (t) => {
   const { default: manifest } = (await import('../../package.json', { with: { type: 'json' } })) as {
