@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import type { RowDataPacket } from 'mysql2/promise'
 import { connectDatabase, type Database } from '@stampede/shared/database/connect.ts'
+import { rawPool } from '@stampede/shared/database/raw.ts'
 import { migrate, type Migration } from '@stampede/shared/database/migrate.ts'
 import { freshDatabase } from '@stampede/shared/testing/services.ts'
 import { functions } from './index.ts'
@@ -22,9 +23,9 @@ function documented(module: string, table: string): string {
 
 /** The shape of a table without what differs by name or by what was inserted. */
 async function shapeOf(database: Database, table: string): Promise<string | undefined> {
-  const [[known]] = await database.pool.query<RowDataPacket[]>('SHOW TABLES LIKE ?', [table])
+  const [[known]] = await rawPool(database).query<RowDataPacket[]>('SHOW TABLES LIKE ?', [table])
   if (!known) return undefined
-  const [[row]] = await database.pool.query<RowDataPacket[]>(`SHOW CREATE TABLE \`${table}\``)
+  const [[row]] = await rawPool(database).query<RowDataPacket[]>(`SHOW CREATE TABLE \`${table}\``)
   return String(row?.['Create Table'])
     .replaceAll(table, 'the_table')
     .replace(/ AUTO_INCREMENT=\d+/, '')
@@ -53,7 +54,7 @@ for (const name of withMigrations) {
     await migrate(asMigrated, name, migrations)
     for (const kind of ['outbox', 'inbox']) {
       const table = `${name}_${kind}`
-      await asDocumented.pool.query(documented(`${kind}.ts`, table))
+      await rawPool(asDocumented).query(documented(`${kind}.ts`, table))
       const wanted = await shapeOf(asDocumented, table)
       const found = await shapeOf(asMigrated, table)
       t.regex(String(wanted), /the_table/)

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { RowDataPacket } from 'mysql2/promise'
 import type { AcceptedPurchase, SaleTerms } from '@stampede/eventing/catalogue/events.ts'
 import { connectDatabase } from '@stampede/shared/database/connect.ts'
+import { rawPool } from '@stampede/shared/database/raw.ts'
 import { migrate } from '@stampede/shared/database/migrate.ts'
 import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { freshDatabase } from '@stampede/shared/testing/services.ts'
@@ -28,7 +29,7 @@ export async function openTestDatabase() {
   const database = connectDatabase(fresh.url, { poolSize: 8, multipleStatements: true })
   await migrate(database, 'order', migrations)
   const rows = async (sql: string, values: unknown[] = []) =>
-    (await database.pool.query<RowDataPacket[]>(sql, values))[0]
+    (await rawPool(database).query<RowDataPacket[]>(sql, values))[0]
   return {
     url: fresh.url,
     database,

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { Registry } from 'prom-client'
 import { connectDatabase } from '@stampede/shared/database/connect.ts'
+import { rawPool } from '@stampede/shared/database/raw.ts'
 import { migrate } from '@stampede/shared/database/migrate.ts'
 import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { migrations } from '../../functions/order/generated/migrations.ts'
@@ -18,7 +19,7 @@ const ahead = 4
 export async function measureOrderWriter(context: BenchContext): Promise<Partial<BenchFigures>> {
   const server = connectDatabase(context.services.DATABASE_URL)
   const name = `stampede_bench_${randomBytes(6).toString('hex')}`
-  await server.pool.query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
+  await rawPool(server).query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
   const url = new URL(context.services.DATABASE_URL)
   url.pathname = `/${name}`
   const database = connectForWriting(url.href)
@@ -56,7 +57,7 @@ export async function measureOrderWriter(context: BenchContext): Promise<Partial
     }
   } finally {
     await database.close()
-    await server.pool.query(`DROP DATABASE IF EXISTS \`${name}\``)
+    await rawPool(server).query(`DROP DATABASE IF EXISTS \`${name}\``)
     await server.close()
   }
   return { perSecond: { orderWriter: rounded(median(perSecond), 0) } }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RowDataPacket } from 'mysql2/promise'
 import { connectDatabase } from '@stampede/shared/database/connect.ts'
+import { rawPool } from '@stampede/shared/database/raw.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { bucketKeys } from '@stampede/shared/sale/keys.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
@@ -24,7 +25,7 @@ const settleLimitMs = 60_000
 export async function measurePipeline(context: BenchContext): Promise<Partial<BenchFigures>> {
   const server = connectDatabase(context.services.DATABASE_URL)
   const name = `stampede_bench_${randomBytes(6).toString('hex')}`
-  await server.pool.query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
+  await rawPool(server).query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
   const url = new URL(context.services.DATABASE_URL)
   url.pathname = `/${name}`
   const services = { ...context.services, DATABASE_URL: url.href }
@@ -71,7 +72,7 @@ export async function measurePipeline(context: BenchContext): Promise<Partial<Be
       for (;;) {
         const snapshot = await store.snapshot(bucket)
         if (snapshot?.left === 0) soldOut.abort()
-        const [rows] = await database.pool.query<RowDataPacket[]>(
+        const [rows] = await rawPool(database).query<RowDataPacket[]>(
           'SELECT sold, (SELECT MAX(created_at) FROM order_orders) AS last FROM order_allocations WHERE activity_id = ?',
           [activityId],
         )
@@ -107,7 +108,7 @@ export async function measurePipeline(context: BenchContext): Promise<Partial<Be
     await platform.stop()
     redis.disconnect()
     await database.close()
-    await server.pool.query(`DROP DATABASE IF EXISTS \`${name}\``)
+    await rawPool(server).query(`DROP DATABASE IF EXISTS \`${name}\``)
     await server.close()
   }
 }

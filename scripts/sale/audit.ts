@@ -7,6 +7,7 @@
  *   double:   buyers with more live units than the per-user limit
  */
 import type { Database } from '@stampede/shared/database/connect.ts'
+import { rawPool } from '@stampede/shared/database/raw.ts'
 import type { RowDataPacket } from 'mysql2/promise'
 import type { HeldOrder } from './tally.ts'
 
@@ -22,7 +23,7 @@ const pageSize = 20_000
 export async function readLedger(database: Database, tenantId: string, activityId: string): Promise<Ledger> {
   const orders = new Map<string, StoredOrder>()
   for (let after = ''; ;) {
-    const [rows] = await database.pool.query<RowDataPacket[]>(
+    const [rows] = await rawPool(database).query<RowDataPacket[]>(
       `SELECT order_number, user_id, quantity, state, created_at FROM order_orders
        WHERE tenant_id = ? AND activity_id = ? AND order_number > ? ORDER BY order_number LIMIT ?`,
       [tenantId, activityId, after, pageSize],
@@ -38,7 +39,7 @@ export async function readLedger(database: Database, tenantId: string, activityI
     if (rows.length < pageSize) break
     after = String(rows.at(-1)?.['order_number'])
   }
-  const [rejections] = await database.pool.query<RowDataPacket[]>(
+  const [rejections] = await rawPool(database).query<RowDataPacket[]>(
     'SELECT order_number FROM order_rejections WHERE tenant_id = ? AND activity_id = ?',
     [tenantId, activityId],
   )

@@ -6,8 +6,9 @@
  * matched, also those that already had the value.
  */
 import mysql from 'mysql2/promise'
-import type { Connection, ConnectionOptions, Pool, PoolConnection } from 'mysql2/promise'
+import type { ConnectionOptions, PoolConnection } from 'mysql2/promise'
 import { databaseProblem, mayRetryTransaction } from './errors.ts'
+import { keepRawAccess, type RawAccess } from './raw.ts'
 import { sessionsOf, type BoundStatement, type Sessions } from './sessions.ts'
 
 export type DatabaseOptions = {
@@ -23,12 +24,10 @@ export type DatabaseOptions = {
   random?: () => number
 }
 
-/** What `work` of a transaction may do. Until all stores are converted it is the connection, too. */
-export type Transaction = PoolConnection & Sessions
+/** What `work` of a transaction may do: run declared statements. */
+export type Transaction = Sessions
 
 export type Database = Sessions & {
-  /** @deprecated Use `forTenant`; this goes when all stores are converted. */
-  pool: Pool
   /**
    * Runs `work` in a transaction and commits. A deadlock or a lock wait that ran out rolls back and runs `work` again, at
    * most 3 times with a growing, random pause: `work` must have no effects outside the transaction. A database that cannot
@@ -41,8 +40,6 @@ export type Database = Sessions & {
    * `multipleStatements`.
    */
   transactionAtOnce(statements: readonly BoundStatement[], sent?: () => void): Promise<void>
-  /** A connection outside the pool, for locks that are held for long and for migrations. The caller ends it. */
-  openConnection(options?: { multipleStatements?: boolean }): Promise<Connection>
   /** Rejects while the database does not answer. */
   ping(): Promise<void>
   close(): Promise<void>
@@ -111,13 +108,20 @@ export function connectDatabase(url: string, options: DatabaseOptions = {}): Dat
     }
   }
 
-  return {
+  const openConnection: RawAccess['openConnection'] = async (connectionOptions = {}) => {
+    const connection = await mysql.createConnection({ ...common, ...connectionOptions })
+    // Without a listener a connection that breaks while idle would end the process; the next statement reports it.
+    connection.on('error', () => {})
+    for (const statement of sessionStatements) await connection.query(statement)
+    return connection
+  }
+
+  const database: Database = {
     ...sessionsOf(pool),
-    pool,
     transaction: (work) =>
       repeatedly(async (connection) => {
         await connection.beginTransaction()
-        const result = await work(Object.assign(connection, sessionsOf(connection)))
+        const result = await work(sessionsOf(connection))
         await connection.commit()
         return result
       }),
@@ -128,18 +132,12 @@ export function connectDatabase(url: string, options: DatabaseOptions = {}): Dat
         sent?.()
         await done
       }),
-    openConnection: async (connectionOptions = {}) => {
-      const connection = await mysql.createConnection({ ...common, ...connectionOptions })
-      // Without a listener a connection that breaks while idle would end the process; the next statement reports it.
-      connection.on('error', () => {})
-      for (const statement of sessionStatements) await connection.query(statement)
-      return connection
-    },
     ping: async () => {
       await pool.query('SELECT 1')
     },
     close: () => pool.end(),
   }
+  return keepRawAccess(database, { pool, openConnection })
 }
 
 const pause = (durationMs: number) => new Promise<void>((resolve) => setTimeout(resolve, durationMs))

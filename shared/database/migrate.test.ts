@@ -2,6 +2,7 @@ import test from 'ava'
 import type { RowDataPacket } from 'mysql2/promise'
 import { freshDatabase } from '../testing/services.ts'
 import { connectDatabase, type Database } from './connect.ts'
+import { rawPool } from './raw.ts'
 import { checksumOf, migrate } from './migrate.ts'
 
 const withDatabase = async (work: (database: Database) => Promise<void>) => {
@@ -24,9 +25,9 @@ test('migrate – applies several statements of a file, in order of the names, o
   await withDatabase(async (database) => {
     t.deepEqual(await migrate(database, 'thing', [second, first]), ['0001-things', '0002-more'])
     t.deepEqual(await migrate(database, 'thing', [first, second]), [])
-    await database.pool.query("INSERT INTO things (id, name) VALUES (1, 'x')")
-    await database.pool.query('INSERT INTO others VALUES (1)')
-    const [rows] = await database.pool.query<RowDataPacket[]>(
+    await rawPool(database).query("INSERT INTO things (id, name) VALUES (1, 'x')")
+    await rawPool(database).query('INSERT INTO others VALUES (1)')
+    const [rows] = await rawPool(database).query<RowDataPacket[]>(
       'SELECT function_name, name, checksum FROM schema_migrations ORDER BY name',
     )
     t.deepEqual(
@@ -87,7 +88,7 @@ test('migrate – a failing statement names the migration and is tried again the
     await t.throwsAsync(migrate(database, 'thing', [first, broken]), {
       message: /thing\/0003-broken failed: .*missing/,
     })
-    await database.pool.query('CREATE TABLE missing (id INT PRIMARY KEY)')
+    await rawPool(database).query('CREATE TABLE missing (id INT PRIMARY KEY)')
     t.deepEqual(await migrate(database, 'thing', [first, broken]), ['0003-broken'])
   })
 })

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto'
 import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
 import type { Database } from './connect.ts'
 import { databaseProblem } from './errors.ts'
+import { openRawConnection } from './raw.ts'
 
 export type Migration = { name: string; sql: string }
 
@@ -19,7 +20,7 @@ export async function migrate(
   functionName: string,
   migrations: readonly Migration[],
 ): Promise<string[]> {
-  const connection = await database.openConnection({ multipleStatements: true }).catch((error: unknown) => {
+  const connection = await openRawConnection(database, { multipleStatements: true }).catch((error: unknown) => {
     throw databaseProblem(error)
   })
   try {

@@ -2,6 +2,7 @@ import test from 'ava'
 import { freshDatabase } from '../testing/services.ts'
 import { changedOneRow, didNotHold, findsNothing } from './assertions.ts'
 import { connectDatabase } from './connect.ts'
+import { rawPool } from './raw.ts'
 import { bindForTenant } from './sessions.ts'
 import { declaredStatements, platformStatement, tenantStatement } from './statement.ts'
 
@@ -37,7 +38,7 @@ const database = connectDatabase(fresh.url, { multipleStatements: true })
 let tenants = 0
 const newTenant = () => database.forTenant(`tenant-${++tenants}`)
 test.before(async () => {
-  await database.pool.query(`CREATE TABLE stocks (tenant_id VARCHAR(64) NOT NULL, variant_id VARCHAR(64) NOT NULL,
+  await rawPool(database).query(`CREATE TABLE stocks (tenant_id VARCHAR(64) NOT NULL, variant_id VARCHAR(64) NOT NULL,
     on_hand INT NOT NULL, at DATETIME(3) NOT NULL, PRIMARY KEY (tenant_id, variant_id))`)
 })
 test.after.always(async () => {

@@ -1,5 +1,6 @@
 import test from 'ava'
 import { connectDatabase } from '../database/connect.ts'
+import { rawPool } from '../database/raw.ts'
 import { Problem } from '../http/problem.ts'
 import { freshDatabase } from '../testing/services.ts'
 import { createInbox } from './inbox.ts'
@@ -7,7 +8,7 @@ import { createInbox } from './inbox.ts'
 const fresh = await freshDatabase()
 const database = connectDatabase(fresh.url)
 test.before(async () => {
-  await database.pool.query(`CREATE TABLE test_inbox (
+  await rawPool(database).query(`CREATE TABLE test_inbox (
     source VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     received_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
@@ -59,7 +60,7 @@ test('inbox – an id that does not fit is the fault of the event', async (t) =>
 
 test('inbox – prune deletes what is older and keeps the rest', async (t) => {
   await enter('/prune', 'young')
-  await database.pool
+  await rawPool(database)
     .query(`INSERT INTO test_inbox SELECT '/prune', CONCAT('old-', seq), UTC_TIMESTAMP(3) - INTERVAL 2 DAY FROM (
     SELECT (a.n + b.n * 10 + c.n * 100 + d.n * 1000) AS seq FROM ${['a', 'b', 'c']
       .map(

@@ -2,13 +2,15 @@
  * Publishes an outbox table. One relay of a table works at a time, in whichever pod holds its lock: two would publish the
  * events of one key out of order. Inside a pass the keys are published in parallel, the events of one key one after the other.
  */
-import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
+import type { Connection, RowDataPacket } from 'mysql2/promise'
 import { createHash } from 'node:crypto'
 import type { Logger } from 'pino'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Database } from '../database/connect.ts'
-import { quoteTable } from '../database/identifiers.ts'
+import { openRawConnection } from '../database/raw.ts'
+import { sessionsOf, type PlatformDatabase } from '../database/sessions.ts'
 import { Problem } from '../http/problem.ts'
+import { outboxStatements, type OutboxStatements } from './outbox-statements.ts'
 import type { StampedeCloudEvent } from './publish.ts'
 import { usualRetries, type Retries } from './retries.ts'
 
@@ -56,7 +58,7 @@ const lockWaitSeconds = 1
 
 export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
   const { database, publish, log, draining } = options
-  const table = quoteTable(options.table)
+  const statements = outboxStatements(options.table)
   const batchSize = options.batchSize ?? 200
   const concurrency = options.concurrency ?? 16
   const sweepMs = options.sweepMs ?? 1_000
@@ -120,38 +122,35 @@ export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
       { err: problem, table: options.table, outboxId: row.id },
       'the broker refuses an event; it is set aside in the outbox',
     )
-    await database.pool.query(`UPDATE ${table} SET failed_at = UTC_TIMESTAMP(3), failure = ? WHERE id = ?`, [
-      problem.message.slice(0, 1_000),
-      row.id,
-    ])
+    await database.forPlatform().change(statements.setAside, { id: row.id, failure: problem.message.slice(0, 1_000) })
   }
 
   /** Reads and publishes once. `more` says that another pass at once makes sense. */
-  const pass = async (locked: Connection): Promise<{ read: number }> => {
+  const pass = async (locked: PlatformDatabase): Promise<{ read: number }> => {
     const nowMs = performance.now()
     const waiting = [...backoffs].filter(([, backoff]) => backoff.untilMs > nowMs).map(([key]) => key)
     if (waiting.length > retries().failingKeys) return { read: 0 }
-    const rows = await readRows(locked, table, waiting, batchSize)
+    const rows = await readRows(locked, statements, waiting, batchSize)
     metrics.oldest.set(labels, rows[0]?.ageSeconds ?? 0)
     const byKey = Map.groupBy(rows, (row) => row.partitionKey)
     const done: string[] = []
     try {
       await forEachLimited([...byKey.values()], concurrency, (ofKey) => publishKey(ofKey, done))
     } finally {
-      if (done.length > 0) await locked.query<ResultSetHeader>(`DELETE FROM ${table} WHERE id IN (?)`, [done])
+      if (done.length > 0) await locked.change(statements.deletePublished, { ids: done })
     }
     return { read: rows.length }
   }
 
   /** Works until there is nothing to do, as the only relay of the table. */
   const work = async (): Promise<void> => {
-    connection ??= await database.openConnection()
+    connection ??= await openRawConnection(database)
     const locked = connection
     if (!(await takeLock(locked, options.table))) return
     try {
       for (;;) {
         awake = false
-        const { read } = await pass(locked)
+        const { read } = await pass(sessionsOf(locked).forPlatform())
         if (read > 0) continue
         if (!awake) return
       }
@@ -190,9 +189,7 @@ export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
       const before = emptyPasses
       for (;;) {
         wake()
-        const [[row]] = await database.pool.query<RowDataPacket[]>(
-          `SELECT 1 FROM ${table} WHERE failed_at IS NULL LIMIT 1`,
-        )
+        const row = await database.forPlatform().row(statements.isWaiting, {})
         if (!row && emptyPasses > before) return
         await new Promise((resolve) => setTimeout(resolve, 10))
       }
@@ -214,17 +211,14 @@ export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
 }
 
 async function readRows(
-  connection: Connection,
-  table: string,
-  waiting: readonly string[],
+  platform: PlatformDatabase,
+  statements: OutboxStatements,
+  waitingKeys: readonly string[],
   limit: number,
 ): Promise<Row[]> {
-  const exclusion = waiting.length > 0 ? 'AND partition_key NOT IN (?)' : ''
-  const [rows] = await connection.query<RowDataPacket[]>(
-    `SELECT id, partition_key AS partitionKey, event, TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) / 1000000 AS ageSeconds
-     FROM ${table} WHERE failed_at IS NULL ${exclusion} ORDER BY id LIMIT ${limit}`,
-    waiting.length > 0 ? [waiting] : [],
-  )
+  const rows = await (waitingKeys.length > 0
+    ? platform.rows(statements.oldestOfOtherKeys, { waitingKeys, limit })
+    : platform.rows(statements.oldest, { limit }))
   return rows.map((row) => ({
     id: String(row['id']),
     partitionKey: String(row['partitionKey']),

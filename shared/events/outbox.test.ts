@@ -4,6 +4,7 @@ import { Registry } from 'prom-client'
 import { z } from 'zod'
 import { defineEvent } from '@stampede/eventing/catalogue/definition.ts'
 import { connectDatabase, type Database } from '../database/connect.ts'
+import { rawPool } from '../database/raw.ts'
 import { Problem } from '../http/problem.ts'
 import { freshDatabase } from '../testing/services.ts'
 import { createOutbox, startOutboxRelay, type OutboxRelayOptions } from './outbox.ts'
@@ -26,7 +27,7 @@ const dataOf = (published: StampedeCloudEvent) => published.data as Data
 async function setUp(t: ExecutionContext) {
   const fresh = await freshDatabase()
   const database = connectDatabase(fresh.url)
-  await database.pool.query(`CREATE TABLE test_outbox (
+  await rawPool(database).query(`CREATE TABLE test_outbox (
     id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     partition_key VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     type VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -58,7 +59,7 @@ async function setUp(t: ExecutionContext) {
 }
 
 const rowsOf = async (database: Database) => {
-  const [rows] = await database.pool.query<RowDataPacket[]>('SELECT * FROM test_outbox ORDER BY id')
+  const [rows] = await rawPool(database).query<RowDataPacket[]>('SELECT * FROM test_outbox ORDER BY id')
   return rows
 }
 
@@ -107,7 +108,7 @@ test('outbox – data that does not fit the schema is refused before it is writt
 
 test('outbox – bind gives one statement for many events', async (t) => {
   const { database } = await setUp(t)
-  await database.pool.query(outbox.bind([event('a', 1), event("b'\\ü😀", 2)]))
+  await rawPool(database).query(outbox.bind([event('a', 1), event("b'\\ü😀", 2)]))
   const rows = await rowsOf(database)
   t.deepEqual(
     rows.map((row) => row['partition_key']),
@@ -224,11 +225,14 @@ test('outbox – the relay recovers when the database drops its connections', as
   const published: StampedeCloudEvent[] = []
   const running = relay(async (one) => void published.push(one), { sweepMs: 20 })
   await running.drained()
-  const [sessions] = await database.pool.query<RowDataPacket[]>(
+  const [sessions] = await rawPool(database).query<RowDataPacket[]>(
     'SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()',
   )
   t.true(sessions.length > 0)
-  for (const session of sessions) await database.pool.query(`KILL ${Number(session['id'])}`).catch(() => {})
+  for (const session of sessions)
+    await rawPool(database)
+      .query(`KILL ${Number(session['id'])}`)
+      .catch(() => {})
   await add(event('a', 1))
   await running.drained()
   t.deepEqual(published.map(dataOf), [{ key: 'a', number: 1 }])

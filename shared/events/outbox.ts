@@ -15,9 +15,8 @@
  * A row with `failed_at` was refused by the broker as invalid: it stays for a person and blocks nothing. To send it again, set
  * `failed_at` to NULL.
  */
-import { quoteTable } from '../database/identifiers.ts'
 import { bindForPlatform, type BoundStatement, type Sessions } from '../database/sessions.ts'
-import { platformStatement } from '../database/statement.ts'
+import { outboxStatements } from './outbox-statements.ts'
 import { toCloudEvent, type OutgoingEvent } from './publish.ts'
 
 export { startOutboxRelay, type OutboxRelay, type OutboxRelayOptions } from './outbox-relay.ts'
@@ -36,11 +35,7 @@ export type Outbox = {
 const maximumEvents = 1_000
 
 export function createOutbox(table: string): Outbox {
-  const insert = platformStatement(
-    `${table}.insert`,
-    `INSERT INTO ${quoteTable(table)} (partition_key, type, event) VALUES (:partitionKey, :type, :event)`,
-    'events of all tenants leave through one outbox; each carries its tenant',
-  )
+  const { insert } = outboxStatements(table)
   const rowsOf = (events: readonly AnyOutgoingEvent[]) => {
     if (events.length < 1 || events.length > maximumEvents) {
       throw new RangeError(`an outbox insert takes 1 to ${maximumEvents} events, not ${events.length}`)
