@@ -26,6 +26,10 @@ export const commands = {
     summary: 'show the events that no consumer took, and send them again',
     example: 'npm run dead-letters',
   },
+  configuration: {
+    summary: 'check configuration documents before they are applied, or show what they come to',
+    example: 'npm run configuration -- check',
+  },
   'audit-verify': {
     summary: 'verify that the audit records are those that were recorded',
     example: 'npm run audit:verify',

@@ -9,7 +9,10 @@ const quantities = z.looseObject({ cpu: z.coerce.string().optional(), memory: z.
 /** Loose: `func` has a schema of its own, against which the files are tested. */
 const funcYaml = z.looseObject({
   name: z.string(),
-  run: z.looseObject({ envs: z.array(z.looseObject({ name: z.string().optional(), value: z.string() })).default([]) }),
+  run: z.looseObject({
+    volumes: z.array(z.strictObject({ configMap: z.string(), path: z.string() })).default([]),
+    envs: z.array(z.looseObject({ name: z.string().optional(), value: z.string() })).default([]),
+  }),
   deploy: z.looseObject({
     healthEndpoints: z.looseObject({ liveness: z.string().optional(), readiness: z.string().optional() }).default({}),
     options: z
@@ -54,6 +57,14 @@ export async function readFunctions(root: string): Promise<FuncYaml[]> {
 }
 
 const reference = /^\{\{ *(secret|configMap):([a-z0-9.-]+):([\w.-]+) *\}\}$/
+
+/** Documents as a pod has them. Optional: without the ConfigMap a function starts with what is built in, and follows when it comes. */
+export function volumesOf({ run }: FuncYaml): { volumes: object[]; mounts: object[] } {
+  return {
+    volumes: run.volumes.map(({ configMap }) => ({ name: configMap, configMap: { name: configMap, optional: true } })),
+    mounts: run.volumes.map(({ configMap, path }) => ({ name: configMap, mountPath: path, readOnly: true })),
+  }
+}
 
 /** Environment as a container has it. `{{ secret:NAME:KEY }}` and `{{ configMap:NAME:KEY }}` become references. */
 export function environmentOf({ name: functionName, run }: FuncYaml): object[] {

@@ -74,7 +74,7 @@ test('a Knative Service – has what func.yaml says, and the settings for the re
   const root = await folderWith(t, {
     'functions/order/func.yaml': `
 name: order
-run: { envs: [] }
+run: { envs: [], volumes: [{ configMap: documents, path: /etc/documents }] }
 deploy:
   options:
     scale: { min: 1, max: 4, metric: rps, target: 20, utilization: 75 }
@@ -92,7 +92,12 @@ deploy:
     spec: {
       template: {
         metadata: { annotations: Record<string, string> }
-        spec: { containerConcurrency: number; timeoutSeconds: number; containers: { resources: unknown }[] }
+        spec: {
+          containerConcurrency: number
+          timeoutSeconds: number
+          volumes: unknown[]
+          containers: { resources: unknown; volumeMounts: unknown[] }[]
+        }
       }
     }
   }
@@ -110,6 +115,9 @@ deploy:
   t.false('autoscaling.knative.dev/activation-scale' in metadata.annotations)
   t.is(spec.containerConcurrency, 7)
   t.is(spec.timeoutSeconds, 60)
+  // A function starts without its documents.
+  t.deepEqual(spec.volumes[1], { name: 'documents', configMap: { name: 'documents', optional: true } })
+  t.deepEqual(spec.containers[0]?.volumeMounts[1], { name: 'documents', mountPath: '/etc/documents', readOnly: true })
   t.deepEqual(spec.containers[0]?.resources, {
     requests: { cpu: '250m', memory: '128Mi' },
     limits: { cpu: '500m', memory: '1Gi' },

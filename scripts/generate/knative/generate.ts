@@ -4,6 +4,7 @@ import { stringify } from 'yaml'
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
 import type { GeneratedFile } from '../files.ts'
 import { disruptionBudget, serviceAccount } from './companions.ts'
+import { configurationManifest } from './configuration.ts'
 import { domainClaim, domainMapping } from './domain-mappings.ts'
 import { engineScaling } from './engine-scaling.ts'
 import { eventPolicies } from './event-policies.ts'
@@ -25,6 +26,7 @@ export async function generateKnative(root: string, declarations: readonly AnyFu
       `${base}/services.yaml`,
       functions.map((definition) => knativeService(definition, settings.get(definition.name)!)),
     ),
+    file(`${base}/configuration.yaml`, [await configurationManifest(root)]),
     file(`${base}/service-accounts.yaml`, names.map(serviceAccount)),
     file(`${base}/pod-disruption-budgets.yaml`, names.map(disruptionBudget)),
     file(

@@ -1,11 +1,12 @@
 /** The Knative Service of a function, from its func.yaml and its settings. */
-import { environmentOf, type FuncYaml } from './func-yaml.ts'
+import { environmentOf, volumesOf, type FuncYaml } from './func-yaml.ts'
 import { functionLabels, functionMetadata } from './names.ts'
 import type { ServiceSettings } from './settings.ts'
 
 export function knativeService(definition: FuncYaml, settings: ServiceSettings): object {
   const { name, deploy } = definition
   const { limits: { concurrency, ...limits } = {}, requests } = deploy.options.resources
+  const { volumes, mounts } = volumesOf(definition)
   return {
     apiVersion: 'serving.knative.dev/v1',
     kind: 'Service',
@@ -46,10 +47,10 @@ export function knativeService(definition: FuncYaml, settings: ServiceSettings):
               },
               securityContext: containerSecurity,
               // The one place that can be written to: npm and Node keep small things there.
-              volumeMounts: [{ name: 'temporary', mountPath: '/tmp' }],
+              volumeMounts: [{ name: 'temporary', mountPath: '/tmp' }, ...mounts],
             },
           ],
-          volumes: [{ name: 'temporary', emptyDir: { sizeLimit: '64Mi' } }],
+          volumes: [{ name: 'temporary', emptyDir: { sizeLimit: '64Mi' } }, ...volumes],
         },
       },
     },
