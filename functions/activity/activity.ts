@@ -172,6 +172,9 @@ export function createActivityService(config: ActivityConfig, host: HostServices
     draining: host.draining,
     change,
     get,
+    /** Activities that the tenant may have at once; undefined: any number. */
+    activityQuota: async (tenantId: string) =>
+      (host.access.quotaSync(tenantId) ?? (await host.access.load(tenantId)).quota).activities,
     command,
     settle,
     cancel,

@@ -13,7 +13,15 @@ import type { OutgoingEvent } from '@stampede/shared/events/publish.ts'
 import type { ChangeContext } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { allowedCommands, nextState, type ActivityCommand } from './activity-state.ts'
-import { insertActivity, insertTransition, lockActivity, saveActivity, type Activity } from './store.ts'
+import {
+  type Activity,
+  countLive,
+  insertActivity,
+  insertTransition,
+  lockActivity,
+  lockTenant,
+  saveActivity,
+} from './store.ts'
 import { scheduleErrors, termsOf, type ActivityChange, type NewActivity } from './terms.ts'
 
 const stateEvents = {
@@ -60,10 +68,12 @@ function eventOf(command: ActivityCommand, before: Activity, after: Activity): O
   }
 }
 
+/** `quota`: activities that the tenant may have at once, as far as they are not settled or cancelled; undefined: any number. */
 export async function createActivity(
   context: ChangeContext,
   activityId: string,
   input: NewActivity,
+  quota?: number,
 ): Promise<Activity> {
   const at = new Date(context.now()).toISOString()
   if (Date.parse(input.endsAt) <= Date.parse(input.startsAt)) {
@@ -89,8 +99,21 @@ export async function createActivity(
     createdAt: at,
     updatedAt: at,
   }
+  if (quota !== undefined) await keepToQuota(context, quota)
   await insertActivity(context.tenant, activity)
   return activity
+}
+
+/** Under a lock of the tenant: of two that are created at once, both would see room for one. */
+async function keepToQuota({ tenant, now }: ChangeContext, quota: number): Promise<void> {
+  await lockTenant(tenant, new Date(now()))
+  const activities = await countLive(tenant)
+  if (activities < quota) return
+  throw new Problem('quota-exceeded', `The tenant has ${activities} activities, and its quota is ${quota}.`, {
+    // Nothing changes by itself: an activity has to be settled or cancelled first.
+    retryable: false,
+    extensions: { quota, activities },
+  })
 }
 
 async function lockExisting({ tenant }: ChangeContext, activityId: string): Promise<Activity> {

@@ -65,12 +65,14 @@ export const routes = [
       body: newActivity,
       reply: activityView,
       status: 201,
-      problems: ['conflict'],
+      problems: ['conflict', 'quota-exceeded', 'dependency-unavailable'],
     },
-    ({ body, principal }, activities: ActivityService) =>
-      activities.change(principal.tenantId, principal.userId, async (context) =>
-        show(await createActivity(context, body.activityId ?? activities.newId(), body)),
-      ),
+    async ({ body, principal }, activities: ActivityService) => {
+      const quota = await activities.activityQuota(principal.tenantId)
+      return activities.change(principal.tenantId, principal.userId, async (context) =>
+        show(await createActivity(context, body.activityId ?? activities.newId(), body, quota)),
+      )
+    },
   ),
   route(
     'GET',

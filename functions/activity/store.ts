@@ -107,6 +107,28 @@ export async function insertActivity(tx: TenantDatabase, activity: Activity): Pr
   await tx.change(insertActivityRow, valuesOf(activity))
 }
 
+const enterTenant = tenantStatement(
+  'activity.enterTenant',
+  `INSERT INTO activity_tenants (tenant_id, locked_at) VALUES (:tenantId, :at)
+   ON DUPLICATE KEY UPDATE locked_at = VALUES(locked_at)`,
+)
+
+/** Until the end of the transaction nobody else creates an activity of this tenant. */
+export async function lockTenant(tx: TenantDatabase, at: Date): Promise<void> {
+  await tx.change(enterTenant, { at })
+}
+
+const liveActivities = tenantStatement(
+  'activity.countLive',
+  `SELECT COUNT(*) AS activities FROM activity_activities
+   WHERE tenant_id = :tenantId AND state NOT IN ('settled', 'cancelled')`,
+)
+
+/** Activities that are not settled or cancelled. */
+export async function countLive(db: TenantDatabase): Promise<number> {
+  return Number((await db.row(liveActivities, {}))!['activities'])
+}
+
 const activityById = tenantStatement(
   'activity.findActivity',
   `SELECT ${columns} FROM activity_activities WHERE tenant_id = :tenantId AND activity_id = :activityId`,

@@ -30,7 +30,7 @@ export type Elsewhere = {
   warmUp: string
 }
 
-export async function startStage() {
+export async function startStage(environment: Record<string, string> = {}) {
   const identity = await createTestIdentity()
   const database = await freshDatabase()
   const sink = await startEventSink()
@@ -87,6 +87,7 @@ export async function startStage() {
       INVENTORY_URL: others.url,
       SECKILL_URL: others.url,
       LOG_LEVEL: 'silent',
+      ...environment,
     },
   })
   const redis = connectRedis(redisUrl)
@@ -129,6 +130,7 @@ export async function startStage() {
     host,
     sink,
     elsewhere,
+    redis,
     sales,
     sql,
     tenant,

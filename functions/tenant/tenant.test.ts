@@ -1,5 +1,4 @@
 import test from 'ava'
-import { rawPool } from '@stampede/shared/database/raw.ts'
 import { tenantChanged } from '@stampede/eventing/catalogue/identity-events.ts'
 import { tenantConfig } from './tenant.ts'
 import { allowedCommands, nextState, tenantCommands, tenantStates } from './tenant-state.ts'
@@ -165,9 +164,7 @@ test('tenants – a role with the right name in another tenant is not staff of t
 
 test.serial('access directory – a change whose process died before it was written comes with its event', async (t) => {
   const tenantId = await stage.create()
-  await rawPool(stage.sql).query("UPDATE tenant_tenants SET state = 'suspended', version = 2 WHERE tenant_id = ?", [
-    tenantId,
-  ])
+  await stage.sql.query("UPDATE tenant_tenants SET state = 'suspended', version = 2 WHERE tenant_id = ?", [tenantId])
   t.is((await stage.directoryOf(tenantId))?.state, 'active')
   const at = new Date().toISOString()
   const data = { tenantId, change: 'suspended', state: 'suspended', quota: {}, version: 2, at } as const
