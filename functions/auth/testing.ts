@@ -29,11 +29,11 @@ export async function startStage(environment: Record<string, string> = {}) {
     startEventSink(),
     freePort(),
   ])
-  /** Roles by user; `down` makes the service fail. */
-  const permission = { roles: new Map<string, string[]>(), down: false }
-  const permissions = await startStubService(({ path }) => {
+  /** Roles by user; the tenants in `down` get none. */
+  const permission = { roles: new Map<string, string[]>(), down: new Set<string>() }
+  const permissions = await startStubService(({ path, tenantId }) => {
     const userId = path.split('/').at(-1) ?? ''
-    if (permission.down) return { status: 503, body: { code: 'dependency-unavailable', detail: 'down' } }
+    if (permission.down.has(tenantId)) return { status: 503, body: { code: 'dependency-unavailable', detail: 'down' } }
     return { body: { userId, roles: permission.roles.get(userId) ?? [] } }
   })
   const dataKeys = newKey('d1')
@@ -106,7 +106,15 @@ export async function startStage(environment: Record<string, string> = {}) {
   }
 
   return {
-    ...{ url, host, sink, sql, permission, permissions, identity, tenant, environment: whole },
+    url,
+    host,
+    sink,
+    sql,
+    permission,
+    identity,
+    tenant,
+    environment: whole,
+    messagesTo: messages,
     redisUrl: ownRedis.url,
     call: (method: string, path: string, token: string, body?: unknown) =>
       callUrl(`${url}${path}`, method, token, body),

@@ -324,7 +324,7 @@ test('OpenID Connect – a service calls as itself, with the roles it was given'
     false,
   )
 
-  stage.permission.down = true
+  stage.permission.down.add(tenant.tenantId)
   try {
     const response = await fetch(`${issuer}/token`, {
       method: 'POST',
@@ -334,7 +334,7 @@ test('OpenID Connect – a service calls as itself, with the roles it was given'
     t.is(response.status, 503)
     t.like(await response.json(), { error: 'temporarily_unavailable' })
   } finally {
-    stage.permission.down = false
+    stage.permission.down.delete(tenant.tenantId)
   }
 })
 
