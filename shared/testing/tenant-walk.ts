@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { AnyFunction, HotRoute, Route, RouteAuth } from '../function/declaration.ts'
-import type { TestIdentity } from './identity.ts'
+import type { TestIdentity, TestPerson } from './identity.ts'
 
 /** `path` as it is sent, with the ids of real things of the owner. */
 export type TenantProbe = {
@@ -20,6 +20,8 @@ export type TenantProbe = {
   stranger?: { status: number; body?: unknown }
   /** Whom the token names; default: the owner's `userId`. The stranger has the same name, in another tenant. */
   userId?: string
+  /** Who must get past it, where that is nobody of the owner's tenant: staff of the platform. The stranger stays who it is. */
+  owner?: TestPerson
 }
 
 export type TenantWalkOptions = {
@@ -58,7 +60,7 @@ export async function askAsStrangers(
 export async function askAsOwner(options: TenantWalkOptions): Promise<TenantFinding[]> {
   const { planned, findings } = plan(options)
   for (const { route, probe } of planned) {
-    const { status, body } = await send(options, route, probe, options.owner.tenantId)
+    const { status, body } = await send(options, route, probe, options.owner.tenantId, probe.owner)
     if (status === 0 || [400, 401, 403, 404, 405].includes(status) || status >= 500)
       findings.push({
         probe: `${route.method} ${probe.path}`,
@@ -95,9 +97,17 @@ async function tokenFor(identity: TestIdentity, auth: RouteAuth, tenantId: strin
   return identity.token({ tenantId, userId, roles: auth === 'staff' ? ['administrator'] : [] })
 }
 
-async function send(options: TenantWalkOptions, route: AnyRoute, probe: TenantProbe, tenantId: string) {
+async function send(
+  options: TenantWalkOptions,
+  route: AnyRoute,
+  probe: TenantProbe,
+  tenantId: string,
+  person?: TestPerson,
+) {
   const { identity, owner, url } = options
-  const token = await tokenFor(identity, route.options.auth, tenantId, probe.userId ?? owner.userId)
+  const token = person
+    ? await identity.token(person)
+    : await tokenFor(identity, route.options.auth, tenantId, probe.userId ?? owner.userId)
   const withBody = probe.body !== undefined
   try {
     const response = await fetch(`${url}${probe.path}`, {
