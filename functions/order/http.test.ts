@@ -6,7 +6,6 @@ import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { serve, type Serving } from '@stampede/shared/function/serve.ts'
 import { request } from '@stampede/shared/testing/call.ts'
 import { createTestIdentity, type TestIdentity } from '@stampede/shared/testing/identity.ts'
-import { walkPermissions } from '@stampede/shared/testing/permission-matrix.ts'
 import type { SaleTerms } from '@stampede/eventing/catalogue/events.ts'
 import { orderFunction } from './index.ts'
 import { nextOrderNumber, openTestDatabase, purchaseOf, saleOf, type TestDatabase } from './testing.ts'
@@ -275,17 +274,4 @@ test('schedule – the clock cancels what is overdue', async (t) => {
   t.is(response.status, 204)
   t.is((await db.orders(sale))[0]?.['state'], 'cancelled')
   t.is((await db.allocation(sale))['sold'], 0)
-})
-
-test('permissions – every route refuses everybody who may not call it', async (t) => {
-  const orderNumber = nextOrderNumber()
-  const { checked, findings } = await walkPermissions({
-    url: serving.url,
-    definitions: [orderFunction],
-    identity,
-    parameters: { orderNumber, activityId: 'activity-1' },
-    bodyFor: () => ({ orderNumbers: [orderNumber] }),
-  })
-  t.deepEqual(findings, [])
-  t.true(checked > 30)
 })

@@ -38,7 +38,13 @@ export function createAccessDirectory(redis: Redis | Cluster, options: AccessDir
     await run(accessPut, [accessKeys.tenant(tenantId), changes, sequence, field, version, json, tenantId, keptChanges])
   }
   return {
-    putTenant: (tenantId, { state, quota, version }) => put(tenantId, 'tenant', version, { state, quota, version }),
+    putTenant: (tenantId, { state, quota, version, storageExceeded }) =>
+      put(tenantId, 'tenant', version, {
+        state,
+        quota,
+        version,
+        storageExceeded: storageExceeded || undefined,
+      }),
     putRoles: (tenantId, { roles, version }) => put(tenantId, 'roles', version, { roles, version }),
     async correct(tenantId, userId, correction) {
       const lines = factLines(userId, correction)

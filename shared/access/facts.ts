@@ -11,7 +11,7 @@
 import type { Correction } from './types.ts'
 
 /** How long a blocked user and a sign-out everywhere are remembered: longer than any pass is valid. */
-export const correctionTtlMs = 86_400_000
+export const correctionTtlMs = 172_800_000
 /** How long roles and revoked sessions are: access tokens alone name them, and live for minutes. */
 export const tokenCorrectionTtlMs = 3_600_000
 

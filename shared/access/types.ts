@@ -21,7 +21,13 @@ export type TenantQuota = {
 }
 
 /** What the function `tenant` writes. A lower or equal `version` never replaces a higher one. */
-export type TenantAccess = { state: TenantState; quota: TenantQuota; version: number }
+export type TenantAccess = {
+  state: TenantState
+  quota: TenantQuota
+  version: number
+  /** More rows than `quota.storageRows`, as they were counted last: nothing new is created by staff. */
+  storageExceeded?: boolean | undefined
+}
 
 /** What the function `permission` writes: every role of the tenant that is not built in, with its effective permissions (inheritance resolved). */
 export type RoleAccess = { roles: Readonly<Record<string, readonly Permission[]>>; version: number }
