@@ -96,9 +96,9 @@ function fill(name: string, { texts, parameters }: Segment, values: Values, tena
 
 function valueOf(statement: string, { name, list }: Parameter, values: Values): string {
   const value = values[name]
-  if (!list) return literal(value, () => `${statement}: ${name}`)
+  if (!list) return literal(value, statement, name)
   if (!Array.isArray(value)) throw new TypeError(`${statement}: ${name} is not a list`)
   // An empty list is no SQL, and what it should mean depends on the statement.
   if (value.length === 0) throw new RangeError(`${statement}: ${name} is an empty list`)
-  return value.map((one) => literal(one, () => `${statement}: ${name}`)).join(',')
+  return value.map((one) => literal(one, statement, name)).join(',')
 }

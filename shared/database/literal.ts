@@ -4,13 +4,13 @@ import mysql from 'mysql2/promise'
 /** Characters that mean something inside single quotes. A double quote does not: JSON is nearly always taken as it is. */
 const special = /['\\\0]/
 
-/** Throws a TypeError that names `what` for a value that is none. */
-export function literal(value: unknown, what: () => string): string {
+/** Throws a TypeError that names the statement and the parameter for a value that is none. */
+export function literal(value: unknown, statement: string, name: string): string {
   switch (typeof value) {
     case 'string':
       return special.test(value) ? mysql.escape(value) : `'${value}'`
     case 'number':
-      if (!Number.isFinite(value)) throw new TypeError(`${what()} is not a number`)
+      if (!Number.isFinite(value)) throw new TypeError(`${statement}: ${name} is not a number`)
       return String(value)
     case 'bigint':
       return String(value)
@@ -20,7 +20,7 @@ export function literal(value: unknown, what: () => string): string {
       if (value === null) return 'NULL'
       if (value instanceof Date) return instant(value.getTime())
       if (Buffer.isBuffer(value)) return `X'${value.toString('hex')}'`
-      throw new TypeError(`${what()} is not a value of SQL`)
+      throw new TypeError(`${statement}: ${name} is not a value of SQL`)
   }
 }
 

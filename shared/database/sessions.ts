@@ -69,7 +69,7 @@ export function sessionsOf(executor: Pool | Connection): Sessions {
 
 function tenantLiteral(tenantId: string): string {
   if (!tenantPattern.test(tenantId)) throw new TypeError('a tenant id has 1 to 64 letters, digits, "_" and "-"')
-  return literal(tenantId, () => 'tenantId')
+  return literal(tenantId, 'forTenant', 'tenantId')
 }
 
 function sessionOf<Kind extends 'tenant' | 'platform'>(
