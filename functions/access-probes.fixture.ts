@@ -87,6 +87,12 @@ export function accessProbes({ tenantId }: { tenantId: string }): Record<string,
         stranger: { status: 200, body: decidedNo },
       },
     ],
+    ...Object.fromEntries(
+      ['order', 'inventory', 'activity'].map((name) => [
+        `GET /api/v1/${name}-rows`,
+        [{ path: `/api/v1/${name}-rows?most=1000`, stranger: { status: 200, body: { rows: 0 } } }],
+      ]),
+    ),
     'POST /api/v1/tenants/:tenantId/administrators': platform(`${tenant}/administrators`, { userId: 'stranger' }),
   }
 }

@@ -12,11 +12,12 @@ const sealed = z.string().max(4_096)
 export const tenantChanged = defineEvent({
   type: 'io.stampede.tenant.changed.v1',
   source: '/functions/tenant',
-  summary: 'A tenant was created, suspended, resumed or closed, or its quotas or settings changed.',
+  summary:
+    'A tenant was created, suspended, resumed or closed, or its quotas, its settings or whether it is within its quota of rows changed.',
   subject: 'tenant id',
   data: z.object({
     tenantId: identifier,
-    change: z.enum(['created', 'suspended', 'resumed', 'closed', 'quota', 'settings']),
+    change: z.enum(['created', 'suspended', 'resumed', 'closed', 'quota', 'settings', 'storage']),
     state: z.enum(['active', 'suspended', 'closed']),
     quota: z.object({
       requestsPerSecond: z.int().min(1).optional(),

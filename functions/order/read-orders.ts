@@ -34,6 +34,12 @@ const ownOrders = tenantStatement(
    WHERE tenant_id = :tenantId AND user_id = :userId AND (:before IS NULL OR order_number < :before)
    ORDER BY order_number DESC LIMIT :limit`,
 )
+const rowsUpTo = tenantStatement(
+  'order.countRows',
+  `SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM order_orders WHERE tenant_id = :tenantId LIMIT :most) AS orders)
+     + (SELECT COUNT(*) FROM (SELECT 1 FROM order_rejections WHERE tenant_id = :tenantId LIMIT :most) AS rejections)
+     + (SELECT COUNT(*) FROM (SELECT 1 FROM order_payments WHERE tenant_id = :tenantId LIMIT :most) AS payments) AS counted`,
+)
 const buyerOfOrder = tenantStatement(
   'order.buyerOfOrder',
   'SELECT user_id FROM order_orders WHERE tenant_id = :tenantId AND activity_id = :activityId AND order_number = :orderNumber',
@@ -139,6 +145,10 @@ export function createOrderReader(database: Database, prepared: () => Promise<vo
       ])
       return { orders: orders.map(toLine), rejections: rejections.map(toRejection) }
     },
+
+    /** Rows of the tenant, without the history of the orders; of each table `most` at most are counted. */
+    countRows: async (tenantId: string, most: number): Promise<number> =>
+      Number((await (await forTenant(tenantId)).row(rowsUpTo, { most }))!['counted']),
 
     totals: async ({ tenantId, activityId }: ActivityRef): Promise<OrderTotals> => {
       const tenant = await forTenant(tenantId)

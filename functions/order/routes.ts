@@ -198,4 +198,18 @@ export const routes = [
       }
     },
   ),
+  route(
+    'GET',
+    '/api/v1/order-rows',
+    {
+      auth: 'service',
+      summary: 'Rows that this function holds of the tenant, for its quota; counted up to a limit.',
+      query: z.object({ most: z.coerce.number().int().min(1).max(10_000_001) }),
+      reply: z.object({ rows: z.int() }),
+      timeoutMs: 30_000,
+    },
+    async ({ query, principal }, order: OrderServices) => ({
+      rows: await order.reader.countRows(principal.tenantId, query.most),
+    }),
+  ),
 ]

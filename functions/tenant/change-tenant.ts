@@ -29,13 +29,15 @@ async function tell(context: ChangeContext, tenant: Tenant, change: Change, acto
       by: 'tenant',
       tenantId,
       actor,
-      action: change === 'quota' || change === 'settings' ? `tenant.${change}-changed` : `tenant.${change}`,
+      action: isState(change) ? `tenant.${change}` : `tenant.${change}-changed`,
       subject: `tenant/${tenantId}`,
       details: { version, ...details },
       atMs: Date.parse(at),
     }),
   ])
 }
+
+const isState = (change: Change): boolean => change !== 'quota' && change !== 'settings' && change !== 'storage'
 
 const quotaDetails = (quota: TenantQuota): AuditDetails => ({ quota: JSON.stringify(quota) })
 
@@ -46,7 +48,16 @@ export async function createTenant(
   actor: AuditActor,
 ): Promise<Tenant | undefined> {
   const at = new Date(context.now()).toISOString()
-  const tenant: Tenant = { ...input, state: 'active', reason: null, version: 1, createdAt: at, updatedAt: at }
+  const tenant: Tenant = {
+    ...input,
+    state: 'active',
+    reason: null,
+    storageRows: null,
+    storageExceeded: false,
+    version: 1,
+    createdAt: at,
+    updatedAt: at,
+  }
   if (!(await insertTenant(context.tenant, tenant))) return undefined
   await tell(context, tenant, 'created', actor, { name: tenant.name, ...quotaDetails(tenant.quota) })
   return tenant
@@ -81,7 +92,7 @@ async function configure(
   context: ChangeContext,
   version: number,
   change: 'quota' | 'settings',
-  values: Partial<Tenant>,
+  valuesFor: (before: Tenant) => Partial<Tenant>,
   actor: AuditActor,
   details: AuditDetails,
 ): Promise<Tenant> {
@@ -92,21 +103,46 @@ async function configure(
     throw new Problem('conflict', `The tenant changed: it has version ${before.version} now.`, {
       extensions: { version: before.version },
     })
-  return save(context, before, values, change, actor, details)
+  return save(context, before, valuesFor(before), change, actor, details)
 }
 
 export const changeQuota = (
   context: ChangeContext,
   { version, quota }: { version: number; quota: TenantQuota },
   actor: AuditActor,
-): Promise<Tenant> => configure(context, version, 'quota', { quota }, actor, quotaDetails(quota))
+): Promise<Tenant> =>
+  configure(
+    context,
+    version,
+    'quota',
+    ({ storageRows }) => ({ quota, storageExceeded: isExceeded(quota, storageRows) }),
+    actor,
+    quotaDetails(quota),
+  )
+
+const isExceeded = ({ storageRows: most }: TenantQuota, rows: number | null): boolean =>
+  most !== undefined && rows !== null && rows >= most
+
+/** What was counted. It is told only when it changes what the tenant may do; undefined then: nobody has to know. */
+export async function noteStorage(
+  context: ChangeContext,
+  storageRows: number,
+  actor: AuditActor,
+): Promise<Tenant | undefined> {
+  const before = await lockExisting(context)
+  const storageExceeded = isExceeded(before.quota, storageRows)
+  if (storageExceeded !== before.storageExceeded)
+    return save(context, before, { storageRows, storageExceeded }, 'storage', actor, { storageRows, storageExceeded })
+  if (storageRows !== before.storageRows) await saveTenant(context.tenant, { ...before, storageRows })
+  return undefined
+}
 
 export const changeSettings = (
   context: ChangeContext,
   { version, settings }: { version: number; settings: TenantSettings },
   actor: AuditActor,
 ): Promise<Tenant> =>
-  configure(context, version, 'settings', { settings }, actor, {
+  configure(context, version, 'settings', () => ({ settings }), actor, {
     members: Object.keys(settings).sort().join(' '),
   })
 

@@ -12,6 +12,7 @@ export const tenantFunction = defineFunction({
   events: [on(tenantChanged, (event, tenants: Tenants) => tenants.onChanged(event), { ordered: true })],
   schedules: [
     every('write-directory', '* * * * *', (tenants: Tenants) => tenants.writeDirectory()),
+    every('measure-storage', '*/5 * * * *', (tenants: Tenants) => tenants.measureStorage()),
     every('prune-inbox', '27 3 * * *', (tenants: Tenants) => tenants.pruneInbox()),
   ],
   ready: (tenants) => tenants.ready(),

@@ -14,6 +14,8 @@ const tenantView = z.object({
   reason: z.string().nullable(),
   quota: tenantQuota,
   settings: tenantSettings,
+  storageRows: z.int().nullable(),
+  storageExceeded: z.boolean(),
   version: z.int(),
   createdAt: z.string(),
   updatedAt: z.string(),

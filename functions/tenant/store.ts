@@ -13,12 +13,16 @@ export type Tenant = {
   reason: string | null
   quota: TenantQuota
   settings: TenantSettings
+  /** Rows of the tenant in other functions, as they were counted last. */
+  storageRows: number | null
+  storageExceeded: boolean
   version: number
   createdAt: string
   updatedAt: string
 }
 
-const columns = `tenant_id AS tenantId, name, state, reason, quota_config AS quota, settings, version,
+const columns = `tenant_id AS tenantId, name, state, reason, quota_config AS quota, settings, storage_rows AS storageRows,
+  storage_exceeded AS storageExceeded, version,
   created_at AS createdAt, updated_at AS updatedAt`
 
 /** MySQL has a JSON type and gives values, MariaDB gives text. */
@@ -31,6 +35,8 @@ const toTenant = (row: Row): Tenant => ({
   reason: row['reason'] as string | null,
   quota: document(row['quota']) as TenantQuota,
   settings: document(row['settings']) as TenantSettings,
+  storageRows: row['storageRows'] === null ? null : Number(row['storageRows']),
+  storageExceeded: Boolean(row['storageExceeded']),
   version: Number(row['version']),
   createdAt: (row['createdAt'] as Date).toISOString(),
   updatedAt: (row['updatedAt'] as Date).toISOString(),
@@ -49,7 +55,7 @@ const lock = tenantStatement(
 const update = tenantStatement(
   'tenant.update',
   `UPDATE tenant_tenants SET name = :name, state = :state, reason = :reason, quota_config = :quota, settings = :settings,
-     version = :version, updated_at = :updatedAt
+     storage_rows = :storageRows, storage_exceeded = :storageExceeded, version = :version, updated_at = :updatedAt
    WHERE tenant_id = :tenantId`,
 )
 const list = platformStatement(
@@ -65,6 +71,8 @@ const valuesOf = (tenant: Tenant) => ({
   reason: tenant.reason,
   quota: JSON.stringify(tenant.quota),
   settings: JSON.stringify(tenant.settings),
+  storageRows: tenant.storageRows,
+  storageExceeded: tenant.storageExceeded,
   version: tenant.version,
   updatedAt: new Date(tenant.updatedAt),
 })

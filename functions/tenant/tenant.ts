@@ -9,8 +9,9 @@ import { connectEventDatabase, type ChangeContext } from '@stampede/shared/funct
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { platformTenant } from '@stampede/shared/identity/service-token.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
-import { changeQuota, changeSettings, commandTenant, createTenant } from './change-tenant.ts'
+import { changeQuota, changeSettings, commandTenant, createTenant, noteStorage } from './change-tenant.ts'
 import { migrations } from './generated/migrations.ts'
+import { createStorageMeter } from './measure-storage.ts'
 import { bootstrapTenants, platform, type NewTenant, type TenantSettings } from './settings.ts'
 import { findTenant, listTenants, type Tenant } from './store.ts'
 import type { TenantCommand } from './tenant-state.ts'
@@ -22,6 +23,10 @@ export const tenantConfig = z.object({
   K_SINK_TOKEN_FILE: z.string().optional(),
   SERVICE_SECRET: z.string(),
   BOOTSTRAP_TENANTS: bootstrapTenants,
+  /** Functions whose rows count towards the quota of rows. */
+  ORDER_URL: z.string().optional(),
+  INVENTORY_URL: z.string().optional(),
+  ACTIVITY_URL: z.string().optional(),
 })
 export type TenantConfig = z.output<typeof tenantConfig>
 
@@ -33,6 +38,7 @@ const longestPauseMs = 30_000
 
 export type Tenants = ReturnType<typeof createTenants>
 
+const counting: AuditActor = { kind: 'system', id: 'measure-storage', tenantId: platformTenant }
 const system: AuditActor = { kind: 'system', id: 'bootstrap', tenantId: platformTenant }
 
 export function createTenants(config: TenantConfig, host: HostServices, now: () => number = Date.now) {
@@ -41,7 +47,14 @@ export function createTenants(config: TenantConfig, host: HostServices, now: () 
   const redis = connectRedis(config.REDIS_URL, { connectionName: 'tenant' })
   const directory = createAccessDirectory(redis)
 
-  const put = ({ tenantId, state, quota, version }: Tenant) => directory.putTenant(tenantId, { state, quota, version })
+  const rowsOf = createStorageMeter(
+    { orderUrl: config.ORDER_URL, inventoryUrl: config.INVENTORY_URL, activityUrl: config.ACTIVITY_URL },
+    host.name,
+    config.SERVICE_SECRET,
+  )
+
+  const put = ({ tenantId, state, quota, version, storageExceeded }: Tenant) =>
+    directory.putTenant(tenantId, { state, quota, version, storageExceeded })
 
   const get = async (tenantId: string): Promise<Tenant> => {
     await schema()
@@ -94,6 +107,30 @@ export function createTenants(config: TenantConfig, host: HostServices, now: () 
     host.log.error({ maximumTenants }, 'there are more tenants than the access directory is written for')
   }
 
+  /** Counts the rows of the tenants that have a quota of them; one that cannot be counted keeps what was counted before. */
+  const measureStorage = async () => {
+    await schema()
+    let after = ''
+    for (let looked = 0; looked < maximumTenants && !host.draining.aborted; looked += page) {
+      const tenants = await listTenants(database.forPlatform(), { after, limit: page })
+      for (const { tenantId, quota, state } of tenants) {
+        if (quota.storageRows === undefined || state === 'closed') continue
+        try {
+          const rows = await rowsOf(tenantId, quota.storageRows)
+          await change(tenantId, counting, (context) => noteStorage(context, rows, counting))
+        } catch (error) {
+          host.log.warn(
+            { err: error, tenantId },
+            'the rows of a tenant could not be counted; the next tick tries again',
+          )
+        }
+      }
+      const last = tenants.at(-1)
+      if (!last || tenants.length < page) return
+      after = last.tenantId
+    }
+  }
+
   /** At start: nobody can do anything before the directory is there. */
   const begin = async () => {
     for (let pauseMs = firstPauseMs; !host.draining.aborted; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
@@ -113,6 +150,7 @@ export function createTenants(config: TenantConfig, host: HostServices, now: () 
     get,
     create,
     writeDirectory,
+    measureStorage,
     begun: () => begun,
     list: async (options: { after: string; state?: TenantState | undefined; limit: number }) => {
       await schema()

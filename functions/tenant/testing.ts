@@ -76,6 +76,7 @@ export async function startStage(environment: Record<string, string> = {}) {
     isComplete: async () => (await redis.exists(accessKeys.complete)) === 1,
     deliver: (event: Parameters<typeof deliver>[2]) => deliver(host, 'tenant', event),
     tick: () => ping(host, 'tenant', 'write-directory'),
+    measure: () => ping(host, 'tenant', 'measure-storage'),
     restart: async (process: number) => {
       await servings[process]!.stop()
       servings[process] = await start()
