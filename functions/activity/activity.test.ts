@@ -335,3 +335,22 @@ test('list – keyset pages show everything once, newest first, by state', async
   const { body } = await tenant.call('GET', '/api/v1/activities?state=cancelled')
   t.is(body['activities'].length, 1)
 })
+
+test('audit – is told what staff did, in the transaction in which they did it', async (t) => {
+  const tenant = await stage.tenant()
+  const activity = await tenant.create({ startsAt: inMs(60_000) })
+  const id = activity['activityId'] as string
+  await tenant.call('PATCH', `/api/v1/activities/${id}`, { version: 1, name: 'New' })
+  await tenant.call('PATCH', `/api/v1/activities/${id}`, { version: 1, name: 'Refused' })
+  await tenant.command(id, 'cancel')
+  const records = await stage.audited(tenant.tenantId)
+  t.deepEqual(
+    records.map(({ action, subject, details }) => [action, subject, (details as Body)['version']]),
+    [
+      ['activity.created', `activity/${id}`, 1],
+      ['activity.changed', `activity/${id}`, 2],
+      ['activity.cancelled', `activity/${id}`, 3],
+    ],
+  )
+  for (const { actor } of records) t.deepEqual(actor, { kind: 'staff', id: 'chief', tenantId: tenant.tenantId })
+})

@@ -7,8 +7,9 @@ import type {
   reconciliationCompleted,
   SaleTerms,
 } from '@stampede/eventing/catalogue/events.ts'
+import { mustHaveRoom } from '@stampede/shared/access/storage-quota.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
-import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
+import { connectEventDatabase, type Actor } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
@@ -21,7 +22,7 @@ import { createOtherFunctions } from './other-functions.ts'
 import { learn, preCheck, type PreCheck } from './pre-check.ts'
 import { buildReport, overTime, readSold, type Report } from './report.ts'
 import { followActivity, holdSale, readSale, sums } from './sale.ts'
-import { findActivity, insertSample, listSamples, listTransitions, type Activity } from './store.ts'
+import { countRows, findActivity, insertSample, listSamples, listTransitions, type Activity } from './store.ts'
 
 export const activityConfig = z.object({
   DATABASE_URL: z.string(),
@@ -103,7 +104,7 @@ export function createActivityService(config: ActivityConfig, host: HostServices
     })
   }
 
-  const settle = async (tenantId: string, activityId: string, actor: string): Promise<Activity> => {
+  const settle = async (tenantId: string, activityId: string, actor: Actor): Promise<Activity> => {
     const activity = await get(tenantId, activityId)
     if (activity.state !== 'closed')
       return change(tenantId, actor, (context) => transition(context, activityId, 'settle'))
@@ -119,7 +120,7 @@ export function createActivityService(config: ActivityConfig, host: HostServices
   }
 
   /** Only when nothing was sold: the sale is held first, so that nothing can be sold between the look and the decision. */
-  const cancel = async (tenantId: string, activityId: string, actor: string): Promise<Activity> => {
+  const cancel = async (tenantId: string, activityId: string, actor: Actor): Promise<Activity> => {
     const activity = await get(tenantId, activityId)
     const mayHaveSale = activity.state === 'scheduled' || activity.state === 'warmed-up'
     try {
@@ -146,7 +147,7 @@ export function createActivityService(config: ActivityConfig, host: HostServices
     tenantId: string,
     activityId: string,
     name: ActivityCommand,
-    actor: string,
+    actor: Actor,
   ): Promise<Activity> => {
     const after = await change(tenantId, actor, (context) =>
       transition(context, activityId, name, {
@@ -172,6 +173,11 @@ export function createActivityService(config: ActivityConfig, host: HostServices
     draining: host.draining,
     change,
     get,
+    countRows: async (tenantId: string, most: number) => {
+      await schema()
+      return countRows(database.forTenant(tenantId), most)
+    },
+    mustHaveRoom: (tenantId: string) => mustHaveRoom(host.access, tenantId),
     /** Activities that the tenant may have at once; undefined: any number. */
     activityQuota: async (tenantId: string) =>
       (host.access.quotaSync(tenantId) ?? (await host.access.load(tenantId)).quota).activities,

@@ -9,6 +9,7 @@ import {
   activityScheduled,
   activitySettled,
 } from '@stampede/eventing/catalogue/events.ts'
+import { actorOf, auditEvent, type AuditDetails } from '@stampede/shared/audit/audit-event.ts'
 import type { OutgoingEvent } from '@stampede/shared/events/publish.ts'
 import type { ChangeContext } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
@@ -101,7 +102,43 @@ export async function createActivity(
   }
   if (quota !== undefined) await keepToQuota(context, quota)
   await insertActivity(context.tenant, activity)
+  await record(context, 'created', activity, { name: activity.name, stock: activity.stock })
   return activity
+}
+
+/** What staff do must stay provable; events and the clock leave their traces in the history. */
+async function record(
+  context: ChangeContext,
+  verb: string,
+  { activityId, version }: Activity,
+  details: AuditDetails,
+): Promise<void> {
+  const { principal, tenantId } = context
+  if (principal?.kind !== 'staff') return
+  await context.outbox.add(context.tx, [
+    auditEvent({
+      by: 'activity',
+      tenantId,
+      actor: actorOf(principal),
+      action: `activity.${verb}`,
+      subject: `activity/${activityId}`,
+      details: { version, ...details },
+      atMs: context.now(),
+    }),
+  ])
+}
+
+const verbs: Record<ActivityCommand, string> = {
+  change: 'changed',
+  schedule: 'scheduled',
+  'refuse-allocation': 'allocation-refused',
+  'warm-up': 'warmed-up',
+  open: 'opened',
+  pause: 'paused',
+  resume: 'resumed',
+  close: 'closed',
+  settle: 'settled',
+  cancel: 'cancelled',
 }
 
 /** Under a lock of the tenant: of two that are created at once, both would see room for one. */
@@ -155,6 +192,7 @@ export async function transition(
   })
   const event = eventOf(command, before, after)
   if (event) await context.outbox.add(context.tx, [event])
+  await record(context, verbs[command], after, { from: before.state, to })
   return after
 }
 

@@ -67,3 +67,24 @@ test('activities – one that is cancelled makes room, and so does a greater quo
   }
   t.pass()
 })
+
+test('storage – a tenant over its quota of rows creates nothing more, and what it has goes on', async (t) => {
+  const tenant = await tenantWith(undefined)
+  const { activityId } = (await tenant.make()).body as { activityId: string }
+  const directory = createAccessDirectory(stage.redis)
+  const mark = (storageExceeded: boolean, version: number) =>
+    directory.putTenant(tenant.tenantId, { state: 'active', quota: {}, version, storageExceeded })
+  const until = async (status: number) => {
+    for (let tries = 0; ; tries++) {
+      const answer = await tenant.make()
+      if (answer.status === status) return answer
+      if (tries > 200) throw new Error(`still ${answer.status}`)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+  await mark(true, 2)
+  t.like((await until(429)).body, { code: 'quota-exceeded' })
+  t.is((await tenant.command(activityId, 'cancel')).status, 200)
+  await mark(false, 3)
+  t.is((await until(201)).status, 201)
+})

@@ -52,7 +52,7 @@ const commandRoute = (command: ActivityCommand, summary: string) =>
     `/api/v1/activities/:activityId/${command}`,
     { ...managing, summary, params, reply: activityView, problems: ['not-found', 'conflict'] },
     async ({ params, principal }, activities: ActivityService) =>
-      show(await activities.command(principal.tenantId, params.activityId, command, principal.userId)),
+      show(await activities.command(principal.tenantId, params.activityId, command, principal)),
   )
 
 export const routes = [
@@ -68,8 +68,9 @@ export const routes = [
       problems: ['conflict', 'quota-exceeded', 'dependency-unavailable'],
     },
     async ({ body, principal }, activities: ActivityService) => {
+      await activities.mustHaveRoom(principal.tenantId)
       const quota = await activities.activityQuota(principal.tenantId)
-      return activities.change(principal.tenantId, principal.userId, async (context) =>
+      return activities.change(principal.tenantId, principal, async (context) =>
         show(await createActivity(context, body.activityId ?? activities.newId(), body, quota)),
       )
     },
@@ -147,7 +148,7 @@ export const routes = [
       problems: ['not-found', 'conflict'],
     },
     ({ params, body, principal }, activities: ActivityService) =>
-      activities.change(principal.tenantId, principal.userId, async (context) =>
+      activities.change(principal.tenantId, principal, async (context) =>
         show(await changeActivity(context, params.activityId, body)),
       ),
   ),
@@ -162,7 +163,7 @@ export const routes = [
       problems: ['not-found', 'conflict', 'unprocessable'],
     },
     ({ params, principal }, activities: ActivityService) =>
-      activities.change(principal.tenantId, principal.userId, async (context) =>
+      activities.change(principal.tenantId, principal, async (context) =>
         show(await scheduleActivity(context, params.activityId)),
       ),
   ),
@@ -205,7 +206,7 @@ export const routes = [
       problems: ['not-found', 'conflict', 'unprocessable', 'dependency-unavailable'],
     },
     async ({ params, principal }, activities: ActivityService) =>
-      show(await activities.settle(principal.tenantId, params.activityId, principal.userId)),
+      show(await activities.settle(principal.tenantId, params.activityId, principal)),
   ),
   route(
     'POST',
@@ -218,7 +219,7 @@ export const routes = [
       problems: ['not-found', 'conflict', 'dependency-unavailable'],
     },
     async ({ params, principal }, activities: ActivityService) =>
-      show(await activities.cancel(principal.tenantId, params.activityId, principal.userId)),
+      show(await activities.cancel(principal.tenantId, params.activityId, principal)),
   ),
   route(
     'GET',
@@ -259,6 +260,20 @@ export const routes = [
       const { state, version } = await activities.get(principal.tenantId, params.activityId)
       return { state, version }
     },
+  ),
+  route(
+    'GET',
+    '/api/v1/activity-rows',
+    {
+      auth: 'service',
+      summary: 'Rows that this function holds of the tenant, for its quota; counted up to a limit.',
+      query: z.object({ most: z.coerce.number().int().min(1).max(10_000_001) }),
+      reply: z.object({ rows: z.int() }),
+      timeoutMs: 30_000,
+    },
+    async ({ query, principal }, activities: ActivityService) => ({
+      rows: await activities.countRows(principal.tenantId, query.most),
+    }),
   ),
   route(
     'GET',

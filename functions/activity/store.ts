@@ -129,6 +129,18 @@ export async function countLive(db: TenantDatabase): Promise<number> {
   return Number((await db.row(liveActivities, {}))!['activities'])
 }
 
+const rowsUpTo = tenantStatement(
+  'activity.countRows',
+  `SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM activity_activities WHERE tenant_id = :tenantId LIMIT :most) AS activities)
+     + (SELECT COUNT(*) FROM (SELECT 1 FROM activity_transitions WHERE tenant_id = :tenantId LIMIT :most) AS transitions)
+     + (SELECT COUNT(*) FROM (SELECT 1 FROM activity_samples WHERE tenant_id = :tenantId LIMIT :most) AS samples) AS counted`,
+)
+
+/** Rows of the tenant; of each table `most` at most are counted. */
+export async function countRows(db: TenantDatabase, most: number): Promise<number> {
+  return Number((await db.row(rowsUpTo, { most }))!['counted'])
+}
+
 const activityById = tenantStatement(
   'activity.findActivity',
   `SELECT ${columns} FROM activity_activities WHERE tenant_id = :tenantId AND activity_id = :activityId`,

@@ -96,6 +96,15 @@ export async function startStage(environment: Record<string, string> = {}) {
   const host = { url: serving.url, identity }
   let ticking: Promise<unknown> = Promise.resolve()
 
+  const told = async (tenantId: string) => {
+    for (;;) {
+      const [[row]] = await sql.query<RowDataPacket[]>('SELECT COUNT(*) AS waiting FROM activity_outbox')
+      if (Number(row?.['waiting']) === 0) break
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    return sink.events.filter((event) => event.data['tenantId'] === tenantId)
+  }
+
   const tenant = async () => {
     const tenantId = `t-${randomBytes(6).toString('hex')}`
     const token = await identity.token({ tenantId, userId: 'chief', roles: ['administrator'] })
@@ -159,14 +168,11 @@ export async function startStage(environment: Record<string, string> = {}) {
         startsAtMs: Date.parse(activity['startsAt'] as string),
         endsAtMs: Date.parse(activity['endsAt'] as string),
       }),
-    published: async (tenantId: string) => {
-      for (;;) {
-        const [[row]] = await sql.query<RowDataPacket[]>('SELECT COUNT(*) AS waiting FROM activity_outbox')
-        if (Number(row?.['waiting']) === 0) break
-        await new Promise((resolve) => setTimeout(resolve, 20))
-      }
-      return sink.events.filter((event) => event.data['tenantId'] === tenantId)
-    },
+    /** What it told other functions than audit, as soon as it has told everything. */
+    published: async (tenantId: string) => (await told(tenantId)).filter(({ type }) => type !== recordedType),
+    /** The actions that it told audit, by whom and what about. */
+    audited: async (tenantId: string) =>
+      (await told(tenantId)).filter(({ type }) => type === recordedType).map(({ data }) => data),
     stop: async () => {
       await serving.stop()
       redis.disconnect()
@@ -182,6 +188,8 @@ export async function startStage(environment: Record<string, string> = {}) {
 const nextOrderNumber = orderNumbers()
 export const now = () => new Date().toISOString()
 export const inMs = (ms: number) => new Date(Date.now() + ms)
+const recordedType = 'io.stampede.audit.recorded.v1'
+
 export const typesOf = (events: { type: string }[]) =>
   events.map((event) => event.type.split('.').slice(2, -1).join('.'))
 

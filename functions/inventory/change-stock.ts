@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { inventoryLowStock } from '@stampede/eventing/catalogue/events.ts'
+import { actorOf, auditEvent } from '@stampede/shared/audit/audit-event.ts'
 import type { ChangeContext } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { applyMovement, available, fellBelowThreshold, type Movement, type Stock } from './stock.ts'
@@ -150,6 +151,7 @@ export async function adjust(context: ChangeContext, adjustment: Adjustment): Pr
   if (onHand < stock.reserved) {
     throw new Problem('unprocessable', `${stock.reserved} units are reserved; there cannot be fewer on hand.`)
   }
+  await record(context, stock, { ...adjustment, onHand })
   return move(
     context,
     stock,
@@ -162,4 +164,22 @@ export async function adjust(context: ChangeContext, adjustment: Adjustment): Pr
     },
     { lowStockThreshold: adjustment.lowStockThreshold ?? stock.lowStockThreshold },
   )
+}
+
+/** What staff correct must stay provable. */
+async function record(context: ChangeContext, before: Stock, adjustment: Adjustment): Promise<void> {
+  const { principal, tenantId } = context
+  if (principal?.kind !== 'staff') return
+  const { variantId, onHand, lowStockThreshold, reason } = adjustment
+  await context.outbox.add(context.tx, [
+    auditEvent({
+      by: 'inventory',
+      tenantId,
+      actor: actorOf(principal),
+      action: 'stock.adjusted',
+      subject: `stock/${variantId}`,
+      details: { onHandBefore: before.onHand, onHand, lowStockThreshold, reason, version: before.version + 1 },
+      atMs: context.now(),
+    }),
+  ])
 }

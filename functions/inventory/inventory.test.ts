@@ -137,3 +137,15 @@ test('lists – keyset pages show everything once', async (t) => {
   }
   t.deepEqual(seen, ['a', 'b', 'c', 'd', 'e'])
 })
+
+test('audit – is told what staff corrected, not what functions reserve', async (t) => {
+  const tenant = await stage.tenant()
+  await tenant.stock('phone', 50)
+  await tenant.asService('POST', '/api/v1/reservations', { reservationId: 'r', variantId: 'phone', quantity: 1 })
+  await stage.said()
+  const records = stage.published(tenant.tenantId, 'io.stampede.audit.recorded.v1')
+  t.deepEqual(
+    records.map(({ data }) => [data['action'], data['subject'], data['details']]),
+    [['stock.adjusted', 'stock/phone', { onHandBefore: 0, onHand: 50, reason: 'counted', version: 1 }]],
+  )
+})

@@ -7,6 +7,7 @@ import {
   type activityCancelled,
   type activitySettled,
 } from '@stampede/eventing/catalogue/events.ts'
+import { mustHaveRoom } from '@stampede/shared/access/storage-quota.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
 import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
 import { createServiceClient } from '@stampede/shared/http/client.ts'
@@ -16,6 +17,7 @@ import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
 import { allocate, cancelAllocation, settleAllocation } from './allocate.ts'
 import { dueForWarmUp, findAllocation, lockAllocation, markWarmedUp, markWarmUpBegun } from './allocation-store.ts'
 import { migrations } from './generated/migrations.ts'
+import { countRows } from './store.ts'
 import { warmUp, type WarmUpOutcome } from './warm-up.ts'
 
 export const inventoryConfig = z.object({
@@ -109,6 +111,11 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
       return findAllocation(database.forTenant(tenantId), activityId)
     },
     warmUpAllocation,
+    countRows: async (tenantId: string, most: number) => {
+      await schema()
+      return countRows(database.forTenant(tenantId), most)
+    },
+    mustHaveRoom: (tenantId: string) => mustHaveRoom(host.access, tenantId),
 
     async onScheduled(event: ReceivedEvent<SaleTerms>) {
       await once(event, (context) => allocate(context, event.data))

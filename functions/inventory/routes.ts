@@ -106,12 +106,14 @@ export const routes = [
         reason: z.string().min(1).max(200),
       }),
       reply: stockView,
-      problems: ['not-found', 'conflict', 'unprocessable'],
+      problems: ['not-found', 'conflict', 'unprocessable', 'quota-exceeded'],
     },
-    ({ params, body, principal }, inventory: Inventory) =>
-      inventory.change(principal.tenantId, principal.userId, async (context) =>
+    async ({ params, body, principal }, inventory: Inventory) => {
+      if (body.version === 0) await inventory.mustHaveRoom(principal.tenantId)
+      return inventory.change(principal.tenantId, principal, async (context) =>
         show(await adjust(context, { variantId: params.variantId, ...body })),
-      ),
+      )
+    },
   ),
   route(
     'GET',
@@ -232,6 +234,20 @@ export const routes = [
     },
     async ({ params, principal }, inventory: Inventory) => ({
       outcome: await inventory.warmUpAllocation(principal.tenantId, params.activityId),
+    }),
+  ),
+  route(
+    'GET',
+    '/api/v1/inventory-rows',
+    {
+      auth: 'service',
+      summary: 'Rows that this function holds of the tenant, for its quota; counted up to a limit.',
+      query: z.object({ most: z.coerce.number().int().min(1).max(10_000_001) }),
+      reply: z.object({ rows: z.int() }),
+      timeoutMs: 30_000,
+    },
+    async ({ query, principal }, inventory: Inventory) => ({
+      rows: await inventory.countRows(principal.tenantId, query.most),
     }),
   ),
 ]

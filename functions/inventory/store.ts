@@ -199,3 +199,16 @@ export async function settleReservationRow(
 ): Promise<void> {
   await tx.change(updateReservation, { reservationId, confirmed, at })
 }
+
+const rowsUpTo = tenantStatement(
+  'inventory.countRows',
+  `SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM inventory_stocks WHERE tenant_id = :tenantId LIMIT :most) AS stocks)
+     + (SELECT COUNT(*) FROM (SELECT 1 FROM inventory_movements WHERE tenant_id = :tenantId LIMIT :most) AS movements)
+     + (SELECT COUNT(*) FROM (SELECT 1 FROM inventory_reservations WHERE tenant_id = :tenantId LIMIT :most) AS reservations)
+     AS counted`,
+)
+
+/** Rows of the tenant; of each table `most` at most are counted. */
+export async function countRows(db: TenantDatabase, most: number): Promise<number> {
+  return Number((await db.row(rowsUpTo, { most }))!['counted'])
+}

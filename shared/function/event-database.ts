@@ -11,7 +11,7 @@ import { createOutbox, startOutboxRelay, type Outbox } from '../events/outbox.ts
 import { createPublisher } from '../events/publish.ts'
 import { tokenFromFile } from '../events/sink-token.ts'
 import { createServiceTokens, platformTenant } from '../identity/service-token.ts'
-import type { HostServices, ReceivedEvent } from './declaration.ts'
+import type { HostServices, Principal, ReceivedEvent } from './declaration.ts'
 
 export type EventDatabaseConfig = {
   DATABASE_URL: string
@@ -21,6 +21,9 @@ export type EventDatabaseConfig = {
   SERVICE_SECRET: string
 }
 
+/** Whoever showed a token; or the name of what acts by itself. */
+export type Actor = string | Principal
+
 /** What one change has: its transaction, as its tenant may use it, where its events go, and for whom and by whom it is made. */
 export type ChangeContext = {
   tx: Transaction
@@ -29,6 +32,8 @@ export type ChangeContext = {
   now: () => number
   tenantId: string
   actor: string
+  /** Whose token it was; undefined when an event or the clock does it. */
+  principal: Principal | undefined
 }
 
 export type EventDatabase = {
@@ -38,7 +43,7 @@ export type EventDatabase = {
   /** Call after a commit outside `change` that wrote events. */
   wakeRelay: () => void
   /** One transaction; its events leave right after the commit. `work` may run again after a deadlock. */
-  change: <T>(tenantId: string, actor: string, work: (context: ChangeContext) => Promise<T>) => Promise<T>
+  change: <T>(tenantId: string, actor: Actor, work: (context: ChangeContext) => Promise<T>) => Promise<T>
   /** The same for an event: nothing happens when it was handled before. */
   once: <D extends { tenantId: string }>(
     event: ReceivedEvent<D>,
@@ -83,8 +88,9 @@ export function connectEventDatabase(
 
   const change: EventDatabase['change'] = async (tenantId, actor, work) => {
     await schema()
+    const by = typeof actor === 'string' ? { actor, principal: undefined } : { actor: actor.userId, principal: actor }
     const result = await database.transaction((tx) =>
-      work({ tx, tenant: tx.forTenant(tenantId), outbox, now, tenantId, actor }),
+      work({ tx, tenant: tx.forTenant(tenantId), outbox, now, tenantId, ...by }),
     )
     relay.wake()
     return result
