@@ -1,6 +1,10 @@
 /** The keys of the ring are changed while people use the platform. */
 import test from 'ava'
+import { connectDatabase } from '@stampede/shared/database/connect.ts'
+import { createBlindIndex } from '@stampede/shared/personal-data/blind-index.ts'
 import { createKeyRing } from '@stampede/shared/personal-data/key-ring.ts'
+import type { Keys } from './person.ts'
+import { rotateKeys } from './rotate-keys.ts'
 import { address, newKey, startStage } from './testing.ts'
 
 type Body = {
@@ -119,7 +123,48 @@ test('rotation – old and new key, then the new one alone, under load: no reque
   for (const { me, email } of people) t.is((await me('GET', '', undefined, alone.url)).body['email'], email)
 })
 
-test('rotation – a row whose key is gone is told and left, the others go on; an erasure in between is not undone', async (t) => {
+test('rotation – a person who is erased or changed between the look and the write stays as they are then', async (t) => {
+  const stage = await startStage()
+  t.teardown(stage.stop)
+  const tenant = await stage.tenant()
+  const [gone, renamed] = [await tenant.person(), await tenant.person()]
+  const database = connectDatabase(stage.databaseUrl)
+  t.teardown(() => database.close())
+  const [newData, newIndex] = [newKey('k2'), newKey('i2')]
+  const keys: Keys = {
+    ring: createKeyRing(`${newData},${stage.keys.DATA_KEYS}`),
+    index: createBlindIndex(`${newIndex},${stage.keys.INDEX_KEY}`),
+  }
+  const knows = await stage.start({
+    DATA_KEYS: `${stage.keys.DATA_KEYS},${newData}`,
+    INDEX_KEY: `${stage.keys.INDEX_KEY},${newIndex}`,
+  })
+  t.teardown(() => knows.stop())
+  /** What happens right before a row is written. */
+  const meanwhile = async () => {
+    await tenant.asStaff('POST', `/api/v1/users/${gone.userId}/erasure`, { reason: 'x' })
+    await renamed.me('PATCH', '', { name: 'New Name' }, knows.url)
+  }
+  const forTenant: typeof database.forTenant = (tenantId) => {
+    const own = database.forTenant(tenantId)
+    return { ...own, change: async (statement, values) => meanwhile().then(() => own.change(statement, values)) }
+  }
+  const rotation = await rotateKeys({
+    database: { forTenant, forPlatform: () => database.forPlatform() },
+    keys,
+    maximumRows: 100,
+    isOver: () => false,
+    onFailure: (_person, error) => t.fail(String(error)),
+  })
+  // The data key of the other one has not changed: only its indexes were made for another version.
+  t.deepEqual(rotation.rotated, { data: 1, index: 0 })
+  t.deepEqual(rotation.left, { data: 0, index: 1 })
+  t.like((await tenant.asStaff('GET', `/api/v1/users/${gone.userId}`)).body, { state: 'erased', email: null })
+  const [rows] = await stage.sql.query('SELECT data_key FROM user_users WHERE user_id = ?', [gone.userId])
+  t.deepEqual(rows, [{ data_key: null }] as never)
+})
+
+test('rotation – a row whose key is gone is told and left, the others go on', async (t) => {
   const stage = await startStage()
   t.teardown(stage.stop)
   const tenant = await stage.tenant()

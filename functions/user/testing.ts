@@ -119,6 +119,7 @@ export async function startStage({ environment = {} }: StageOptions = {}) {
     keys,
     ring,
     redisUrl: redis.url,
+    databaseUrl: database.url,
     sql,
     sink,
     start,
