@@ -15,6 +15,8 @@ import { functions } from './index.ts'
 export type { Body }
 export type Collection = Awaited<ReturnType<typeof startCollection>>
 
+const newKey = () => `k1:${randomBytes(32).toString('base64')}`
+
 /** `environment` is laid over the collection's own. `stop` may be called twice: the second time does nothing. */
 export async function startCollection(environment: Record<string, string> = {}) {
   const identity = await createTestIdentity()
@@ -22,7 +24,7 @@ export async function startCollection(environment: Record<string, string> = {}) 
   const { kafkaBrokers } = serviceAddresses()
   const topic = `seckill.orders-${randomBytes(6).toString('hex')}`
   const url = `http://127.0.0.1:${port}`
-  const passKeys = `k1:${randomBytes(32).toString('base64')}`
+  const passKeys = newKey()
   const serving = await serve(functions, {
     port,
     host: '127.0.0.1',
@@ -35,6 +37,9 @@ export async function startCollection(environment: Record<string, string> = {}) 
       RELAY_PARTITIONS: '1',
       K_SINK: sink.url,
       PASS_KEYS: passKeys,
+      DATA_KEYS: newKey(),
+      INDEX_KEY: newKey(),
+      AUDIT_KEY: newKey(),
       // The challenge before a pass has tests of its own.
       CHALLENGE: 'none',
       ORDER_URL: url,
