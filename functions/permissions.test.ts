@@ -5,8 +5,9 @@
 import test from 'ava'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { findPolicies, walkPermissions } from '@stampede/shared/testing/permission-matrix.ts'
+import { noLimits, startGateway } from './gateway/testing.ts'
 import { everyFunction, functions } from './index.ts'
-import { startCollection } from './testing.ts'
+import { startCollection, type Collection } from './testing.ts'
 
 /** Whoever adds a route here says why nobody has to sign in for it. */
 const publicRoutes = {
@@ -28,24 +29,61 @@ test('permissions – every route of everything that is deployed declares who ma
   t.deepEqual(findPolicies(everyFunction, { ...publicRoutes, ...gatewayRoutes }), [])
 })
 
-test('permissions – no route lets in who may not, and each refusal is the right one', async (t) => {
+let collection: Collection
+let redis: ReturnType<typeof connectRedis>
+test.before(async () => {
+  collection = await startCollection({ ACCESS_CONTROL: 'directory', ACCESS_STALE_MS: '5000' })
+  redis = connectRedis(collection.redisUrl)
+})
+test.after.always(async () => {
+  redis?.disconnect()
+  await collection?.stop()
+})
+
+test.serial('permissions – no route lets in who may not, and each refusal is the right one', async (t) => {
   // Thousands of requests; minutes when the machine has other work.
   t.timeout(900_000)
-  const collection = await startCollection({ ACCESS_CONTROL: 'directory', ACCESS_STALE_MS: '5000' })
-  const redis = connectRedis(collection.redisUrl)
-  t.teardown(async () => {
-    redis.disconnect()
-    await collection.stop()
-  })
-  const { checked, findings } = await walkPermissions({
-    url: collection.url,
-    definitions: functions,
-    identity: collection.identity,
-    redis,
-    publicRoutes,
-  })
+  const { url, identity } = collection
+  const { checked, findings } = await walkPermissions({ url, definitions: functions, identity, redis, publicRoutes })
   t.deepEqual(findings, [])
   const guarded = functions.flatMap(({ routes }) => routes).filter(({ options }) => options.auth !== 'public')
   t.true(guarded.length > 40 && checked >= guarded.length * 15, `${checked} requests for ${guarded.length} routes`)
   t.log(`${checked} requests to ${guarded.length} guarded routes`)
+})
+
+test.serial('permissions – nor does the gateway', async (t) => {
+  t.timeout(900_000)
+  const { identity } = collection
+  // Beyond that many wrong tokens from one address it looks at none.
+  const document = { ...noLimits, invalidTokens: { rate: 1_000_000, burst: 1_000_000 } }
+  const gateway = await startGateway(collection.url, document, {
+    ...identity.environment,
+    ACCESS_CONTROL: 'directory',
+    ACCESS_STALE_MS: '5000',
+    REDIS_URL: collection.redisUrl,
+  })
+  t.teardown(() => gateway.stop())
+  // One route of each policy for each function: the gateway decides by the policy, and the functions were asked above. What functions
+  // have for each other is not behind it.
+  const seen = new Set<string>()
+  const definitions = functions.map((definition) => ({
+    ...definition,
+    mounts: [],
+    routes: definition.routes.filter(({ options: { auth, permission } }) => {
+      const policy = `${definition.name} ${auth} ${permission}`
+      if (auth === 'service' || auth === 'public' || seen.has(policy)) return false
+      seen.add(policy)
+      return true
+    }),
+  }))
+  const { checked, findings } = await walkPermissions({
+    url: gateway.url,
+    definitions,
+    identity,
+    redis,
+    atGateway: true,
+    publicRoutes: {},
+  })
+  t.deepEqual(findings, [])
+  t.log(`${checked} requests for ${seen.size} policies`)
 })

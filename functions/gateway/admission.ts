@@ -5,6 +5,7 @@
 /* eslint-disable promise/always-return, promise/no-callback-in-promise -- a chain would cost the hot path promises */
 import type { AccessChecker, AccessVerdict } from '@stampede/shared/access/types.ts'
 import type { Principal } from '@stampede/shared/function/declaration.ts'
+import { accessProblem } from '@stampede/shared/function/authorise.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import { bearerTokenOf, type TokenVerifier } from '@stampede/shared/identity/access-token.ts'
 import type { GatewayRoute } from './route-table.ts'
@@ -31,13 +32,12 @@ const peopleOnly = new Problem('forbidden', 'This is for signed-in people only.'
 const staffOnly = new Problem('forbidden', 'This is for staff only.')
 const busy = new Problem('overloaded', 'Too many tokens are being checked at the moment.', { retryAfterSeconds: 1 })
 
+/** The same as of the functions behind. */
 const refusals: Record<Exclude<AccessVerdict, 'allowed'>, Problem> = {
-  'signed-out': new Problem('unauthenticated', 'The token is no longer valid: sign in again.'),
-  'tenant-suspended': new Problem('forbidden', 'The tenant is suspended.'),
-  forbidden: new Problem('forbidden', 'No role of yours permits this.'),
-  unknown: new Problem('dependency-unavailable', 'Whether this is allowed cannot be found out at the moment.', {
-    retryAfterSeconds: 1,
-  }),
+  'signed-out': accessProblem('signed-out'),
+  'tenant-suspended': accessProblem('tenant-suspended'),
+  forbidden: accessProblem('forbidden'),
+  unknown: accessProblem('unknown'),
 }
 
 export function createAdmission({ tokens, access, inFlight: maximum }: AdmissionOptions): Admission {
@@ -45,8 +45,8 @@ export function createAdmission({ tokens, access, inFlight: maximum }: Admission
 
   const judge = (route: GatewayRoute, principal: Principal, decided: Admitted): void => {
     if (principal.kind === 'service') return decided(peopleOnly, principal)
-    if (route.auth === 'staff' && principal.kind !== 'staff') return decided(staffOnly, principal)
-    if (!access) return decided(undefined, principal)
+    // Who is staff by a role that is newer than the token is decided by the permission.
+    if (!access) return decided(route.auth === 'staff' && principal.kind !== 'staff' ? staffOnly : undefined, principal)
     const verdict = access.checkSync(principal, route.permission)
     if (verdict !== undefined) return decided(verdict === 'allowed' ? undefined : refusals[verdict], principal)
     access.check(principal, route.permission).then(

@@ -35,6 +35,7 @@ export async function createMatrixCallers(
   identity: TestIdentity,
   directory: AccessDirectory,
   unique: string,
+  atGateway = false,
 ): Promise<MatrixCallers> {
   const tenantId = `active-${unique}`
   const nowMs = Date.now()
@@ -110,7 +111,7 @@ export async function createMatrixCallers(
       caller('staff of before there were permissions', forbidden, { tenantId: home, roles: ['staff'] }),
       caller('a role with every other permission', forbidden, { tenantId: home, roles: [without(permission)] }),
       caller('somebody whose roles were taken away', forbidden, { tenantId: home, userId: people('demoted'), roles }),
-      service(forbidden),
+      service(atGateway ? unauthenticated : forbidden),
       ...(ofPlatform
         ? [
             caller('the administrator of a tenant', forbidden, administrator),
@@ -138,7 +139,7 @@ export async function createMatrixCallers(
       if (policy.auth === 'user') {
         return [
           ...notValid(),
-          await service(forbidden),
+          await service(atGateway ? unauthenticated : forbidden),
           ...(await overtaken(tenantId, [])),
           await caller('a user', 'allowed', {}),
         ]

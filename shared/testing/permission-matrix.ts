@@ -26,6 +26,8 @@ export type MatrixOptions = {
    * takes the rest.
    */
   publicRoutes: Readonly<Record<string, string>>
+  /** `url` is the gateway: nobody outside is a function, so it knows no service tokens. */
+  atGateway?: boolean
   /** Values of path parameters by name; default `x1`. */
   parameters?: Record<string, string>
   /** A body for routes that look at it before they look at the caller. Default `{}`. */
@@ -45,7 +47,7 @@ export async function walkPermissions(options: MatrixOptions): Promise<{ checked
   const declared = routes.filter((route) => policyProblem(route.options) === undefined)
   const unique = randomBytes(6).toString('hex')
   const directory = createAccessDirectory(options.redis)
-  const callers = await createMatrixCallers(options.identity, directory, unique)
+  const callers = await createMatrixCallers(options.identity, directory, unique, options.atGateway)
   const asked: { route: AnyRoute; caller: Caller }[] = []
   let checked = 0
   const askAll = async () => {
