@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { measureColdStart } from './bench/cold-start.ts'
 import type { BenchContext, BenchFigures } from './bench/context.ts'
+import { measureGateway } from './bench/gateway.ts'
 import { findGenerator } from './bench/generator.ts'
 import { hotPathRows, measureHotPath, type HotPathRow } from './bench/hot-path.ts'
 import { describeCommit, describeMachine, foreignLoadLimit, loadBefore } from './bench/machine.ts'
@@ -26,6 +27,7 @@ const otherRows = {
   pipeline: measurePipeline,
   past: measurePastPurchases,
   coldStart: measureColdStart,
+  gateway: measureGateway,
   memory: measureMemory,
 } satisfies Record<string, (context: BenchContext) => Promise<Partial<BenchFigures>>>
 type OtherRow = keyof typeof otherRows

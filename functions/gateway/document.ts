@@ -14,6 +14,8 @@ const headerValue = z
 
 /** One address or a range: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.1`. */
 const network = z.string().refine((text) => {
+  // Short forms such as `10.1` mean different addresses to different readers.
+  if (!/^(\d{1,3}(\.\d{1,3}){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(\/\d{1,3})?$/.test(text)) return false
   try {
     return text.includes('/') ? ipaddr.parseCIDR(text) !== undefined : ipaddr.parse(text) !== undefined
   } catch {

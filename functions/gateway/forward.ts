@@ -51,7 +51,7 @@ function attempt(sending: Sending, before: Attempt | undefined): void {
   const { exchange, effects } = sending
   if (exchange.over) return
   const nowMs = effects.now()
-  const choice = choose(exchange, nowMs)
+  const choice = choose(exchange, nowMs, before !== undefined)
   if (!choice) return unavailable(sending, nowMs)
   const { upstream, reason } = choice
   const permit = upstream.breaker.enter(nowMs)
@@ -61,11 +61,13 @@ function attempt(sending: Sending, before: Attempt | undefined): void {
   new Attempt(sending, upstream, upstream.nextAddress(nowMs, before?.address), permit).send()
 }
 
-function choose(exchange: Exchange, nowMs: number): Choice | undefined {
+function choose(exchange: Exchange, nowMs: number, repeated: boolean): Choice | undefined {
   const { principal, caller, request } = exchange
   const route = exchange.route!
+  const { spread } = route
   return chooseUpstream(
-    route.spread,
+    // Whoever was sent to a canary in vain is not sent there again.
+    repeated ? { ...spread, canary: undefined } : spread,
     {
       tenantId: principal?.tenantId,
       identity: principal ? `${principal.tenantId}/${principal.userId}` : caller!.text,

@@ -38,20 +38,23 @@ function send(
     const { hostname, port } = new URL(url)
     const framed = body === undefined || headers['transfer-encoding'] !== undefined
     const length: Record<string, string> = framed ? {} : { 'content-length': String(Buffer.byteLength(body)) }
-    const request = httpRequest({ hostname, port, method, path, headers: { ...length, ...headers }, agent: false }, (response) => {
-      let text = ''
-      response.on('data', (chunk: Buffer) => (text += chunk.toString()))
-      response.on('end', () => {
-        const json = text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>) : {}
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: response.headers,
-          rawHeaders: response.rawHeaders,
-          text,
-          body: json,
+    const request = httpRequest(
+      { hostname, port, method, path, headers: { ...length, ...headers }, agent: false },
+      (response) => {
+        let text = ''
+        response.on('data', (chunk: Buffer) => (text += chunk.toString()))
+        response.on('end', () => {
+          const json = text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>) : {}
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            rawHeaders: response.rawHeaders,
+            text,
+            body: json,
+          })
         })
-      })
-    })
+      },
+    )
     request.on('error', reject)
     request.end(body)
   })

@@ -1,7 +1,9 @@
 /**
- * `functions/gateway/generated/routes.json`: everything that may be called from outside, from the declarations. Routes for other functions
- * are not in it, so the gateway does not know them.
+ * `functions/gateway/generated/`: `routes.json` has everything that may be called from outside, from the declarations. Routes for other
+ * functions are not in it, so the gateway does not know them. `configuration.schema.json` is the schema of its configuration document.
  */
+import { z } from 'zod'
+import { gatewayDocument } from '../../functions/gateway/document.ts'
 import type { AnyFunction, HotRoute, Mount, Route } from '../../shared/function/declaration.ts'
 import type { GeneratedFile } from './files.ts'
 
@@ -27,7 +29,16 @@ export function generateGatewayRoutes(functions: readonly AnyFunction[]): Genera
     })),
   )
   const content = `${JSON.stringify({ functions: outside.map(({ name }) => name).sort(), routes, mounts }, undefined, 2)}\n`
-  return [{ path: 'functions/gateway/generated/routes.json', content }]
+  const schema = z.toJSONSchema(gatewayDocument.safeExtend({ version: z.union([z.string(), z.int()]) }), {
+    io: 'input',
+  })
+  return [
+    { path: 'functions/gateway/generated/routes.json', content },
+    {
+      path: 'functions/gateway/generated/configuration.schema.json',
+      content: `${JSON.stringify({ title: 'The document gateway', ...schema }, undefined, 2)}\n`,
+    },
+  ]
 }
 
 function routeOf({ name }: AnyFunction, { method, path, options }: AnyRoute) {
