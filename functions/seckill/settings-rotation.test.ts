@@ -40,8 +40,7 @@ test('rotation – settings change under traffic, and every buyer gets challenge
   const json = { 'content-type': 'application/json' }
   const failures: unknown[] = []
   const difficulties = new Set<unknown>()
-  let buyers = 0
-  let rotating = true
+  const traffic = { buyers: 0, ended: false }
 
   const buy = async (userId: string) => {
     const headers = { ...json, authorization: `Bearer ${await accessToken(stage.tenantId, userId)}` }
@@ -54,26 +53,30 @@ test('rotation – settings change under traffic, and every buyer gets challenge
     const statuses = [offer.status, given.status, bought.status]
     if (statuses.join() !== '200,200,202') failures.push([statuses, given.body, bought.body])
   }
-  const traffic = Promise.all(
+  const crowd = Promise.all(
     Array.from({ length: buyersAtOnce }, async () => {
-      while (rotating) await buy(`buyer-${(buyers += 1)}`)
+      while (!traffic.ended) await buy(`buyer-${(traffic.buyers += 1)}`)
     }),
   )
   try {
     for (let version = 2; version <= rotations; version++) {
-      const before = buyers
+      const { buyers } = traffic
       write(version)
       const applied = `configuration_version_info{name="seckill",version="${version}"`
-      while (!(await (await fetch(`${stage.url}/metrics`)).text()).includes(applied));
+      await until(async () => (await (await fetch(`${stage.url}/metrics`)).text()).includes(applied))
       // A wrong one in between changes nothing.
       if (version % 4 === 0) writeFileSync(file, `{"version":${version}.5,"rates":{"burst":-1}}`)
-      while (buyers < before + buyersAtOnce) await new Promise((resolve) => setImmediate(resolve))
+      await until(() => traffic.buyers >= buyers + buyersAtOnce)
     }
   } finally {
-    rotating = false
-    await traffic
+    traffic.ended = true
+    await crowd
   }
   t.deepEqual(failures, [])
-  t.true(buyers >= rotations * buyersAtOnce)
+  t.true(traffic.buyers >= rotations * buyersAtOnce)
   t.true(difficulties.size > 2)
 })
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setImmediate(resolve))
+}

@@ -33,7 +33,7 @@ test('the hash – takes text beyond ASCII as UTF-8', (t) => {
 })
 
 test('solveProofOfWork – can be done in parts', (t) => {
-  const whole = solveProofOfWork('parts', 10)
+  const whole = solveProofOfWork('parts', 10)!
   let from = 0
   let found: string | undefined
   while (found === undefined) {
