@@ -6,6 +6,8 @@ import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { askAsOwner, askAsStrangers, type TenantProbe } from '@stampede/shared/testing/tenant-walk.ts'
 import { accessProbes, createAccessThings } from './access-probes.fixture.ts'
 import { functions } from './index.ts'
+import { createPeople, peopleProbes } from './people-probes.fixture.ts'
+import { createSignInThings, signInProbes } from './sign-in-probes.fixture.ts'
 import { caller, eventually, openSale, press, startCollection, type Collection } from './testing.ts'
 
 let collection: Collection
@@ -57,6 +59,8 @@ async function createThings(ids: { activityId?: string; draftId?: string } = {})
   )
   const run = await call('POST', '/api/v1/reconciliation-runs', { activityId })
   const access = await createAccessThings(identity, call, tenantId)
+  const signIn = await createSignInThings(collection, call, tenantId)
+  const people = await createPeople(identity, call, tenantId)
   return {
     tenantId,
     userId,
@@ -65,7 +69,14 @@ async function createThings(ids: { activityId?: string; draftId?: string } = {})
     orderNumber: bought[0]!.body['orderNumber'] as string,
     runId: run.body['runId'] as string,
     stockVersion: (await call('GET', '/api/v1/stocks/phone')).body['version'] as number,
-    statuses: [...[stocked, reserved, draft, ...bought, run].map(({ status }) => status), ...access],
+    statuses: [
+      ...[stocked, reserved, draft, ...bought, run].map(({ status }) => status),
+      ...access,
+      ...signIn.statuses,
+      ...people.statuses,
+    ],
+    signIn,
+    people,
   }
 }
 
@@ -81,6 +92,8 @@ function probesFor(things: Things): Record<string, TenantProbe[] | string> {
   const ownPass = collection.passes.issue({ tenantId, userId, activityId, device, expiresAtMs: Date.now() + 60_000 })
   return {
     ...accessProbes(things),
+    ...signInProbes(things.signIn),
+    ...peopleProbes(userId, things.people),
     'GET /api/v1/activities': [
       { path: '/api/v1/activities', stranger: { status: 200, body: { activities: [], nextCursor: null } } },
       { path: '/api/v1/activities?state=open', stranger: { status: 200, body: { activities: [], nextCursor: null } } },
@@ -256,7 +269,11 @@ test.serial(
   async (t) => {
     const things = await createThings()
     const twin = await createThings(things)
-    t.deepEqual(things.statuses, [200, 200, 201, 202, 202, 200, 201, 201, 200])
+    t.deepEqual(things.statuses, [
+      ...[200, 200, 201, 202, 202, 200, 201, 201, 200],
+      ...[202, 201, 201],
+      ...[200, 201, 200, 200, 200, 200, 200],
+    ])
     t.like(twin, { statuses: things.statuses, activityId: things.activityId, draftId: things.draftId })
     await eventually(outboxesAreEmpty, Boolean)
     const before = await everythingOf(things)

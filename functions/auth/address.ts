@@ -37,7 +37,7 @@ export function callerAddress(
 ): string | undefined {
   const forwarded = headers['x-forwarded-for']
   const hops = (typeof forwarded === 'string' ? forwarded : '').split(',').slice(-maximumHops)
-  for (const hop of [remoteAddress, ...hops.reverse()]) {
+  for (const hop of [remoteAddress, ...hops.toReversed()]) {
     const text = hop.trim()
     if (!ipaddr.isValid(text)) return undefined
     const address = ipaddr.process(text)
@@ -47,7 +47,7 @@ export function callerAddress(
 }
 
 const isInside = (address: ipaddr.IPv4 | ipaddr.IPv6, [base, bits]: Range): boolean =>
-  address.kind() === base.kind() && (address as ipaddr.IPv4).match([base as ipaddr.IPv4, bits])
+  address.kind() === base.kind() && address.match([base as ipaddr.IPv4, bits])
 
 /** One host of IPv4; one network of IPv6, where a host may have 2^64 addresses. */
 export function addressGroup(text: string): string {

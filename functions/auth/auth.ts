@@ -23,6 +23,7 @@ import { createPostForm } from './openid/post-form.ts'
 import { sweepRecords } from './openid/records.ts'
 import { createPasswords } from './password.ts'
 import { createRoles } from './roles.ts'
+import { rotateKeys } from './rotate-keys.ts'
 import { revokedSince, sweepSessions } from './session-store.ts'
 import { createSigningKeys } from './signing-keys.ts'
 
@@ -142,6 +143,11 @@ export function createAuth(config: AuthConfig, host: HostServices, now: () => nu
         if (!last || page.length < correctionPage) return
         after = last
       }
+    },
+    /** Contacts and what the providers remember get the newest keys. */
+    async rotateKeys() {
+      const moved = await rotateKeys(context, host.draining)
+      if (moved > 0) host.log.info({ moved }, 'rows have the newest keys now')
     },
     async maintainKeys() {
       await keys.maintain()

@@ -1,5 +1,5 @@
 /** Codes that prove a contact: made, sent by an event, checked a few times, used once. */
-import { randomInt, timingSafeEqual } from 'node:crypto'
+import { randomInt } from 'node:crypto'
 import { notificationRequested } from '@stampede/eventing/catalogue/identity-events.ts'
 import type { ChangeContext } from '@stampede/shared/function/event-database.ts'
 import { notificationContext } from '@stampede/shared/personal-data/event-context.ts'
@@ -8,7 +8,7 @@ import type { IndexedContact } from './contact.ts'
 import type { AuthContext } from './context.ts'
 import { tooManyTries } from './failures.ts'
 import { countUse, type Verdict } from './guard.ts'
-import { newId } from './ids.ts'
+import { isSameText, newId } from './ids.ts'
 import {
   countCodeTry,
   deleteCode,
@@ -25,8 +25,8 @@ export type CodeRequest = { contact: IndexedContact; purpose: CodePurpose; addre
 const newCode = () => String(randomInt(1_000_000)).padStart(6, '0')
 
 /** Keyed, because a million possibilities are tried in no time. */
-const hashOf = (auth: AuthContext, tenantId: string, purpose: CodePurpose, contact: IndexedContact, code: string) =>
-  auth.index.of('code', tenantId, `${purpose}:${contact.index}:${code}`)
+const hashesOf = (auth: AuthContext, tenantId: string, purpose: CodePurpose, contactIndex: string, code: string) =>
+  auth.index.all('code', tenantId, `${purpose}:${contactIndex}:${code}`)
 
 /**
  * The message depends on whether there is an account, the answer and the work do not: a code is kept either way, and one that was not sent
@@ -51,7 +51,7 @@ export async function requestCode(auth: AuthContext, tenantId: string, request: 
     const account = await findAccountByContact(tenant, contact.indexes)
     const code = newCode()
     const expiresAt = new Date(nowMs + codeTtlMs)
-    const codeHash = hashOf(auth, tenantId, purpose, contact, code)
+    const [codeHash] = hashesOf(auth, tenantId, purpose, contact.index, code)
     await putCode(tenant, { purpose, contactIndex: contact.index, codeHash, at, expiresAt })
     const template = templateFor(purpose, account?.state === 'active')
     const parameters = template.endsWith('-code') ? { code, minutes: String(Math.round(codeTtlMs / 60_000)) } : {}
@@ -95,16 +95,16 @@ export async function isRightCode(
   use: boolean,
 ): Promise<boolean> {
   const { purpose, contact, code } = asked
-  const stored = await lockCode(tenant, { purpose, contactIndex: contact.index })
-  const hash = Buffer.from(hashOf(auth, tenantId, purpose, contact, code))
+  const stored = await lockCode(tenant, purpose, contact.indexes)
+  const { contactIndex, codeHash } = stored ?? { contactIndex: contact.index, codeHash: '' }
+  const hashes = hashesOf(auth, tenantId, purpose, contactIndex, code)
   if (!stored) return false
-  const wanted = Buffer.from(stored.codeHash)
-  const right = wanted.length === hash.length && timingSafeEqual(wanted, hash)
+  const right = hashes.some((hash) => isSameText(hash, codeHash))
   const usable = stored.expiresAt.getTime() > auth.now() && stored.tries < auth.limits.triesPerCode
   if (!right || !usable) {
-    await countCodeTry(tenant, { purpose, contactIndex: contact.index })
+    await countCodeTry(tenant, { purpose, contactIndex })
     return false
   }
-  if (use) await deleteCode(tenant, { purpose, contactIndex: contact.index })
+  if (use) await deleteCode(tenant, { purpose, contactIndex })
   return true
 }

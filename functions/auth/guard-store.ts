@@ -5,7 +5,7 @@ import type { Counter } from './guard.ts'
 
 export type CodePurpose = 'register' | 'login' | 'reset-password'
 export type CodeOf = { purpose: CodePurpose; contactIndex: string }
-export type StoredCode = { codeHash: string; tries: number; expiresAt: Date }
+export type StoredCode = { contactIndex: string; codeHash: string; tries: number; expiresAt: Date }
 
 const put = tenantStatement(
   'auth.putCode',
@@ -23,12 +23,25 @@ export async function putCode(
 
 const lock = tenantStatement(
   'auth.lockCode',
-  `SELECT code_hash AS codeHash, tries, expires_at AS expiresAt FROM auth_codes
-   WHERE tenant_id = :tenantId AND purpose = :purpose AND contact_index = :contactIndex FOR UPDATE`,
+  `SELECT contact_index AS contactIndex, code_hash AS codeHash, tries, expires_at AS expiresAt FROM auth_codes
+   WHERE tenant_id = :tenantId AND purpose = :purpose AND contact_index IN (:contactIndexes)
+   ORDER BY created_at DESC LIMIT 1 FOR UPDATE`,
 )
-export async function lockCode(db: TenantDatabase, of: CodeOf): Promise<StoredCode | undefined> {
-  const row = await db.row(lock, of)
-  return row && { codeHash: String(row['codeHash']), tries: Number(row['tries']), expiresAt: row['expiresAt'] as Date }
+/** The newest, whichever index key it was asked for under. */
+export async function lockCode(
+  db: TenantDatabase,
+  purpose: CodePurpose,
+  contactIndexes: readonly string[],
+): Promise<StoredCode | undefined> {
+  const row = await db.row(lock, { purpose, contactIndexes })
+  return (
+    row && {
+      contactIndex: String(row['contactIndex']),
+      codeHash: String(row['codeHash']),
+      tries: Number(row['tries']),
+      expiresAt: row['expiresAt'] as Date,
+    }
+  )
 }
 
 const countTries = tenantStatement(

@@ -34,6 +34,7 @@ export const authFunction = defineFunction({
     every('correct-access', '* * * * *', (auth: Auth) => auth.correctAgain()),
     every('tell-logouts', '* * * * *', (auth: Auth) => auth.sendNotices()),
     every('maintain-keys', '*/5 * * * *', (auth: Auth) => auth.maintainKeys()),
+    every('rotate-keys', '*/10 * * * *', (auth: Auth) => auth.rotateKeys()),
     every('sweep', '23 * * * *', (auth: Auth) => auth.sweep()),
   ],
   ready: (auth) => auth.ready(),

@@ -116,6 +116,8 @@ export async function startStage(environment: Record<string, string> = {}) {
     environment: whole,
     messagesTo: messages,
     redisUrl: ownRedis.url,
+    tenantCall: (tenantId: string, path: string, body: unknown) =>
+      post(`${url}/api/v1/tenants/${tenantId}/auth/${path}`, body),
     call: (method: string, path: string, token: string, body?: unknown) =>
       callUrl(`${url}${path}`, method, token, body),
     status: async (method: string, path: string, token: string, body?: unknown) => {

@@ -13,6 +13,7 @@ import {
   findRecord,
   findRecordByUid,
   putRecord,
+  recordContext,
   type StoredRecord,
 } from './records.ts'
 
@@ -24,17 +25,14 @@ export type AdapterOptions = {
   /** What is thrown for a code or refresh token that somebody else used a moment before. */
   usedTwice: () => Error
   metadataOf: (client: Client) => AdapterPayload
+  /** What the library is told of a failure of ours. */
+  failure: (error: unknown) => unknown
 }
 
-const contextOf = (tenantId: string, model: string, recordHash: string) => ({
-  tenantId,
-  table: 'auth_oidc_records',
-  column: model,
-  rowId: recordHash,
-})
-
 function openRecord(ring: KeyRing, tenantId: string, model: string, record: StoredRecord): AdapterPayload {
-  const payload = JSON.parse(ring.open(record.payload, contextOf(tenantId, model, record.recordHash))) as AdapterPayload
+  const payload = JSON.parse(
+    ring.open(record.payload, recordContext(tenantId, model, record.recordHash)),
+  ) as AdapterPayload
   if (record.consumedAt) payload['consumed'] = Math.floor(record.consumedAt.getTime() / 1_000)
   return payload
 }
@@ -58,7 +56,7 @@ export function createAdapter(options: AdapterOptions): (model: string) => Adapt
   const database = (): TenantDatabase => auth.events.database.forTenant(tenantId)
   return (model) => {
     const opened = (record: StoredRecord | undefined) => record && openRecord(ring, tenantId, model, record)
-    return {
+    return guarded(options.failure, {
       async upsert(id, payload, expiresIn) {
         const recordHash = hashSecret(id)
         // A grant is found together with what it issued.
@@ -66,7 +64,7 @@ export function createAdapter(options: AdapterOptions): (model: string) => Adapt
         await putRecord(database(), {
           model,
           recordHash,
-          payload: ring.seal(JSON.stringify(payload), contextOf(tenantId, model, recordHash)),
+          payload: ring.seal(JSON.stringify(payload), recordContext(tenantId, model, recordHash)),
           grantId,
           uid: payload.uid ?? null,
           accountId: payload.accountId ?? null,
@@ -95,6 +93,28 @@ export function createAdapter(options: AdapterOptions): (model: string) => Adapt
         else await deleteRecord(database(), model, hashSecret(id))
       },
       revokeByGrantId: (grantId) => deleteRecordsOfGrant(database(), model, grantId),
+    })
+  }
+}
+
+/** The same, with failures that the library can answer. */
+function guarded(failure: (error: unknown) => unknown, adapter: Adapter): Adapter {
+  const guard =
+    <Given extends unknown[], Result>(work: (...given: Given) => Promise<Result>) =>
+    async (...given: Given): Promise<Result> => {
+      try {
+        return await work(...given)
+      } catch (error) {
+        throw failure(error)
+      }
     }
+  return {
+    upsert: guard(async (...given: Parameters<Adapter['upsert']>) => adapter.upsert(...given)),
+    find: guard(async (id: string) => adapter.find(id)),
+    findByUid: guard(async (uid: string) => adapter.findByUid(uid)),
+    findByUserCode: guard(async (code: string) => adapter.findByUserCode(code)),
+    consume: guard(async (id: string) => adapter.consume(id)),
+    destroy: guard(async (id: string) => adapter.destroy(id)),
+    revokeByGrantId: guard(async (grantId: string) => adapter.revokeByGrantId(grantId)),
   }
 }

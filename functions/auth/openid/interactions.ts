@@ -1,5 +1,4 @@
 /** The pages between "sign in with …" and the way back: who it is, and whether they allow it. */
-import { timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Provider } from 'oidc-provider'
 import { accountSignedIn } from '@stampede/eventing/catalogue/identity-events.ts'
@@ -9,7 +8,7 @@ import { parseContact } from '@stampede/shared/personal-data/contact.ts'
 import { requestCode } from '../codes.ts'
 import { indexContact, type IndexedContact } from '../contact.ts'
 import type { AuthContext } from '../context.ts'
-import { newId } from '../ids.ts'
+import { isSameText, newId } from '../ids.ts'
 import { insertSession } from '../session-store.ts'
 import { identifyPerson } from '../sign-in.ts'
 import { apiResource } from './metadata.ts'
@@ -40,7 +39,7 @@ export async function answerInteraction(
     return
   }
   if (request.method !== 'POST') throw new Problem('method-not-allowed', 'This page takes forms only.')
-  const form = await formOf(request, options.issuer, asking.token)
+  const form = await formOf(request, options.issuer, tokensOf(options, interaction))
   const action = form.get('do')
   if (action === 'cancel') {
     const result = { error: 'access_denied', error_description: 'The person cancelled.' }
@@ -74,23 +73,26 @@ async function askingOf(
   return {
     action: `${new URL(issuer).pathname}/interaction/${interaction.uid}`,
     // Whoever has not read this page of this person cannot know it.
-    token: auth.index.of('form', tenantId, interaction.jti),
+    token: tokensOf({ auth, tenantId }, interaction)[0],
     clientName: client?.clientName ?? 'the application',
     redirectUri: interaction.params['redirect_uri'] as string | undefined,
   }
 }
 
+/** One for each index key: a page that was opened before a rotation can be sent after it. */
+const tokensOf = ({ auth, tenantId }: Pick<InteractionOptions, 'auth' | 'tenantId'>, interaction: Interaction) =>
+  auth.index.all('form', tenantId, interaction.jti)
+
 /** The form of this very page. Throws Problem `forbidden` for one that another site sent. */
-async function formOf(request: IncomingMessage, issuer: string, token: string): Promise<URLSearchParams> {
+async function formOf(request: IncomingMessage, issuer: string, tokens: readonly string[]): Promise<URLSearchParams> {
   const { origin } = request.headers
   // Without a referrer, as our pages ask for, browsers send `null`.
   if (origin !== undefined && origin !== 'null' && origin !== new URL(issuer).origin)
     throw new Problem('forbidden', 'The form was sent by another site.')
   const bytes = await readBody(request, request.headers, { limitBytes: bodyLimitBytes, timeoutMs: 10_000 })
   const form = new URLSearchParams(Buffer.from(bytes).toString())
-  const given = Buffer.from(form.get('token') ?? '')
-  const wanted = Buffer.from(token)
-  if (given.length !== wanted.length || !timingSafeEqual(given, wanted))
+  const given = form.get('token') ?? ''
+  if (!tokens.some((token) => isSameText(token, given)))
     throw new Problem('forbidden', 'The form does not belong to this page.')
   return form
 }

@@ -35,7 +35,7 @@ export function createPostForm(options: PostFormOptions): PostForm {
       const usable = addresses.filter(({ address }) => anywhere || isPublicAddress(address))
       const [first] = usable
       if (!first) return done(new Error(`${hostname} has no address in the public network`), '', 0)
-      if (lookupOptions.all) return done(null, usable as never, 0)
+      if (lookupOptions.all) return done(null, usable, 0)
       return done(null, first.address, first.family)
     })
   }

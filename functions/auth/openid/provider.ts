@@ -2,12 +2,14 @@
  * An OpenID Connect provider for one tenant, by `oidc-provider`. The library is loaded when somebody first asks for it, so that other
  * routes start without it. Access tokens for the API are those that auth issues itself: the same issuer, audience, claims and keys.
  */
+import type * as OidcProvider from 'oidc-provider'
 import type { Configuration, KoaContextWithOIDC, Provider } from 'oidc-provider'
+import { databaseProblem } from '@stampede/shared/database/errors.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import type { AuthContext } from '../context.ts'
 import { contactContext } from '../register.ts'
 import { findAccount, listContacts } from '../store.ts'
-import { hashSecret } from '../ids.ts'
+import { hashSecret, isSameText } from '../ids.ts'
 import type { SigningKeys } from '../signing-keys.ts'
 import { createAdapter } from './adapter.ts'
 import { insertNotice } from './logout-notices.ts'
@@ -26,7 +28,7 @@ export type ProviderOptions = {
   idTokenSeconds: number
 }
 
-type Library = typeof import('oidc-provider')
+type Library = typeof OidcProvider
 let loading: Promise<Library> | undefined
 /** Once in a process; a failure is tried again. */
 export function loadLibrary(): Promise<Library> {
@@ -50,7 +52,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
   const { prototype } = provider.Client as unknown as { prototype: ClientMethods }
   // Only hashes of secrets are kept; the secrets are random, so a fast hash is enough.
   prototype.compareClientSecret = function compareClientSecret(actual) {
-    return constantTimeEquals(hashSecret(actual), String(this.clientSecret))
+    return isSameText(hashSecret(actual), String(this.clientSecret))
   }
   // Sent by us, with retries, whatever becomes of this process.
   prototype.backchannelLogout = async function backchannelLogout(userId, sid) {
@@ -70,13 +72,6 @@ type ClientMethods = {
   backchannelLogout(this: ClientMethods, userId: string, sid: string): Promise<void>
 }
 
-/** Both are hashes of the same length. */
-function constantTimeEquals(one: string, other: string): boolean {
-  let difference = one.length ^ other.length
-  for (let index = 0; index < one.length; index++) difference |= one.charCodeAt(index) ^ other.charCodeAt(index)
-  return difference === 0
-}
-
 function configurationOf(options: ProviderOptions, errors: Library['errors']): Configuration {
   const { auth, tenantId, issuer, keys } = options
   const { pathname, protocol } = new URL(issuer)
@@ -86,7 +81,8 @@ function configurationOf(options: ProviderOptions, errors: Library['errors']): C
   const accessTokenSeconds = auth.tokens.lifetimeSeconds
 
   /** What a Problem means to an application. */
-  const refusal = (error: unknown): unknown => {
+  const refusal = (given: unknown): unknown => {
+    const error = databaseProblem(given)
     if (!(error instanceof Problem) || error.status !== 503) return error
     const failure = new errors.CustomOIDCProviderError('temporarily_unavailable', error.detail)
     return Object.assign(failure, { status: 503, statusCode: 503, cause: error })
@@ -99,8 +95,9 @@ function configurationOf(options: ProviderOptions, errors: Library['errors']): C
       endGrant: (grantId) => options.endGrant(tenantId, grantId),
       usedTwice: () => new errors.InvalidGrant('already used'),
       metadataOf,
+      failure: refusal,
     }),
-    jwks: { keys: keys.keys as never },
+    jwks: { keys: keys.keys },
     cookies: { keys: [...auth.index.all('cookie', tenantId, 'openid')], long: cookie, short: cookie },
     clientDefaults: { id_token_signed_response_alg: algorithm, token_endpoint_auth_method: 'client_secret_basic' },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
@@ -114,6 +111,9 @@ function configurationOf(options: ProviderOptions, errors: Library['errors']): C
       phone: ['phone_number', 'phone_number_verified'],
     },
     subjectTypes: ['public'],
+    // Apps in browsers ask from the pages that people come back to.
+    clientBasedCORS: (_ctx, origin, client) =>
+      (client.redirectUris ?? []).some((uri) => new URL(uri).origin === origin),
     rotateRefreshToken: true,
     ttl: {
       AccessToken: accessTokenSeconds,

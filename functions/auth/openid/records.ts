@@ -1,9 +1,18 @@
 /** SQL of what the provider remembers. Ids are kept as hashes (a token is its own id) and payloads sealed. */
 import type { PlatformDatabase, Row, TenantDatabase } from '@stampede/shared/database/sessions.ts'
 import { platformStatement, tenantStatement } from '@stampede/shared/database/statement.ts'
+import type { SealContext } from '@stampede/shared/personal-data/key-ring.ts'
 import { deleteOlder } from '../guard-store.ts'
 
 export type StoredRecord = { recordHash: string; payload: string; consumedAt: Date | undefined }
+
+/** What a payload is bound to. */
+export const recordContext = (tenantId: string, model: string, recordHash: string): SealContext => ({
+  tenantId,
+  table: 'auth_oidc_records',
+  column: model,
+  rowId: recordHash,
+})
 
 const toRecord = (row: Row | undefined): StoredRecord | undefined =>
   row && {
