@@ -25,9 +25,9 @@ export type Known = {
 
 export type AddressRules = {
   /** Undefined when it is not an address. */
-  know(address: string): Known | undefined
+  know: (address: string) => Known | undefined
   /** The caller: the nearest one that is not a trusted proxy. */
-  callerOf(peer: string, forwardedFor: string | undefined): Known
+  callerOf: (peer: string, forwardedFor: string | undefined) => Known
 }
 
 const remembered = 20_000
@@ -109,7 +109,7 @@ export function rangeOf(text: string): Range {
 
 const inside = (address: Address, ranges: readonly Range[]): boolean =>
   ranges.some(
-    ([base, bits]) => address.kind() === base.kind() && (address as ipaddr.IPv4).match([base as ipaddr.IPv4, bits]),
+    ([base, bits]) => address.kind() === base.kind() && (address as ipaddr.IPv4).match(base as ipaddr.IPv4, bits),
   )
 
 function partyOf(address: Address): string {

@@ -2,6 +2,7 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import test from 'ava'
 import { platformPermissions } from '@stampede/shared/access/permissions.ts'
+import type { Body } from '@stampede/shared/testing/call.ts'
 import { rawExchange } from '@stampede/shared/testing/raw-http.ts'
 import { declaredRoutes } from './declared.ts'
 import {
@@ -19,7 +20,7 @@ type Answer = {
   headers: IncomingHttpHeaders
   rawHeaders: string[]
   text: string
-  body: Record<string, any>
+  body: Body
 }
 type Stage = TestGateway & {
   upstream: TestUpstream
@@ -44,7 +45,7 @@ function send(
         let text = ''
         response.on('data', (chunk: Buffer) => (text += chunk.toString()))
         response.on('end', () => {
-          const json = text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>) : {}
+          const json = text.startsWith('{') ? (JSON.parse(text) as Body) : {}
           resolve({
             status: response.statusCode ?? 0,
             headers: response.headers,
@@ -228,22 +229,23 @@ test('gateway – other methods of a path are named; HEAD is GET without a body'
 
 test('headers – what belongs to one hop stays there, both ways', async (t) => {
   const at = await stage(noLimits, {}, (request, response) => {
-    response.writeHead(200, [
-      ...['connection', 'keep-alive, x-hop'],
-      ...['keep-alive', 'timeout=7'],
-      ...['x-hop', 'secret'],
-      ...['te', 'trailers'],
-      ...['trailer', 'x-sum'],
-      ...['proxy-authenticate', 'Basic'],
-      ...['upgrade', 'h2c'],
-      ...['x-powered-by', 'something'],
-      ...['access-control-allow-origin', '*'],
-      ...['x-request-id', 'theirs'],
-      ...['set-cookie', 'a=1'],
-      ...['set-cookie', 'b=2'],
-      ...['x-end', 'to end'],
-      ...['content-type', 'application/json'],
-    ])
+    const headers = [
+      ['connection', 'keep-alive, x-hop'],
+      ['keep-alive', 'timeout=7'],
+      ['x-hop', 'secret'],
+      ['te', 'trailers'],
+      ['trailer', 'x-sum'],
+      ['proxy-authenticate', 'Basic'],
+      ['upgrade', 'h2c'],
+      ['x-powered-by', 'something'],
+      ['access-control-allow-origin', '*'],
+      ['x-request-id', 'theirs'],
+      ['set-cookie', 'a=1'],
+      ['set-cookie', 'b=2'],
+      ['x-end', 'to end'],
+      ['content-type', 'application/json'],
+    ]
+    response.writeHead(200, headers.flat())
     response.write(JSON.stringify({ headers: request.headers }))
     response.addTrailers({ 'x-sum': '1' })
     response.end()

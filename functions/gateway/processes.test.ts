@@ -308,10 +308,10 @@ test.serial(
     })
     const inFlight = Array.from({ length: 5 }, async () => (await fetch(`${gateway.url}${live}?hold`)).text())
     await until(() => held.length === 5)
-    let running = true
+    const running = { load: true }
     const loaded = (async () => {
       const statuses: number[] = []
-      while (running) statuses.push(...(await load(20, 4, () => fetch(gateway.url + live))))
+      while (running.load) statuses.push(...(await load(20, 4, () => fetch(gateway.url + live))))
       return statuses
     })()
     for (let round = 0; round < 6; round++) {
@@ -324,7 +324,7 @@ test.serial(
     t.is(await (await fetch(gateway.url + live)).text(), 'fresh')
     for (const release of held) release()
     t.deepEqual(await Promise.all(inFlight), ['old', 'old', 'old', 'old', 'old'])
-    running = false
+    running.load = false
     const statuses = await loaded
     t.deepEqual([...new Set(statuses)], [200])
     t.true(fresh.count > 1)

@@ -1,5 +1,5 @@
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { createRouter } from '@stampede/shared/function/router.ts'
 import { isHost, parseTarget } from './request-line.ts'
 

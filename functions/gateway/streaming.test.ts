@@ -239,7 +239,10 @@ test.serial(
       const fill = () => {
         while (!response.destroyed && written < large) {
           written += block.length
-          if (!response.write(block)) return void response.once('drain', fill)
+          if (!response.write(block)) {
+            response.once('drain', fill)
+            return
+          }
         }
       }
       response.on('close', () => (closed = true))

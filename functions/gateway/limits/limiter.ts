@@ -83,6 +83,7 @@ export function createLimiter(options: LimiterOptions): Limiter {
 
   const flush = (): void => {
     marked = false
+    // oxlint-disable-next-line eslint/no-unmodified-loop-condition -- `call` counts
     while (waiting.length > 0 && inFlight < callsInFlight) {
       if (waiting.length <= batch) {
         const all = waiting
