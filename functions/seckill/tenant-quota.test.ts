@@ -276,6 +276,8 @@ test.serial('press – two real processes keep to the quotas of a tenant, and fo
     if (tries > 200) throw new Error(`still ${status}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+  const repeated = await Promise.all(Array.from({ length: 45 }, again))
+  t.true(repeated.every(({ status }) => status === 409))
   const second = await pressAll('second')
   t.true(second.every(({ status }) => status === 202))
 
