@@ -4,7 +4,7 @@ import { createAccessDirectory } from '../access/directory.ts'
 import { connectRedis } from '../redis/connect.ts'
 import { walkPermissions, type MatrixOptions } from '../testing/permission-matrix.ts'
 import { startRedis } from '../testing/services.ts'
-import type { AnyFunction, HotRoute, Route, RouteOptions } from './declaration.ts'
+import type { AnyFunction, HotRoute, Route } from './declaration.ts'
 import { identity, problem, serveProbe, started } from './serve-client.fixture.ts'
 import { createProbe } from './serve.fixture.ts'
 import { serve } from './serve.ts'
@@ -43,7 +43,7 @@ function pretending(definition: AnyFunction, paths: readonly string[], options: 
   const routes = (definition.routes as readonly AnyRoute[]).filter(({ path }) => paths.includes(path))
   return {
     ...definition,
-    routes: routes.map((own) => ({ ...own, options: { ...own.options, ...options } as RouteOptions })),
+    routes: routes.map((own) => ({ ...own, options: { ...own.options, ...options } })),
   }
 }
 

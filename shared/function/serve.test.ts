@@ -20,6 +20,11 @@ test('OpenAPI – has every route with its parameters, caller, schemas and probl
   t.truthy(put.responses['413'])
   t.deepEqual(body.paths['/probe/internal'].get.security, [{ serviceToken: [] }])
   t.truthy(body.paths['/probe/hot/{itemId}/press'].post)
+  const remove = body.paths['/probe/items/{itemId}'].delete
+  t.like(remove, { 'x-auth': 'staff', 'x-permission': 'stocks.manage', security: [{ accessToken: [] }] })
+  t.regex(remove.responses['403'].description, /`forbidden`.*`tenant-suspended`/)
+  t.truthy(remove.responses['401'] && remove.responses['503'])
+  t.is(put['x-permission'], undefined)
   t.is(
     body.paths['/probe/items/{itemId}'].get.parameters.find((own: { in: string }) => own.in === 'query').name,
     'limit',
