@@ -160,6 +160,18 @@ test.serial('checker – many corrections of a tenant are all read', async (t) =
     users.filter((user) => own.buyerSync(tenantId, user) !== 'signed-out'),
     [],
   )
+
+  // Corrections that come while others read, in several steps, all that there are.
+  const other = newTenant()
+  await directory.putTenant(other, active)
+  const readers = Array.from({ length: 8 }, () => checker({ staleMs: 30_000 }))
+  await Promise.all(readers.map((one) => followed(one, other)))
+  const late = Array.from({ length: 60 }, (_, index) => `late-${index}`)
+  await Promise.all([
+    ...readers.map((one) => one.load(tenantId)),
+    ...late.map((user) => directory.correct(tenantId, user, { atMs, blocked: true })),
+  ])
+  await until(() => readers.every((one) => late.every((user) => one.buyerSync(tenantId, user) === 'signed-out')))
 })
 
 test.serial('checker – when the stream was cut before it was read, everything is read again', async (t) => {
