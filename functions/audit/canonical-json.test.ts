@@ -26,7 +26,7 @@ test('canonical JSON – says the same as before, whatever the order of the memb
       const text = canonicalJson(value as Json)
       const mirrored = JSON.parse(text, (_name, member: unknown) =>
         typeof member === 'object' && member !== null && !Array.isArray(member)
-          ? Object.fromEntries(Object.entries(member).reverse())
+          ? Object.fromEntries(Object.entries(member).toReversed())
           : member,
       ) as Json
       return canonicalJson(mirrored) === text && JSON.stringify(JSON.parse(text)) !== undefined

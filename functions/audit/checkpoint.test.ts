@@ -71,7 +71,7 @@ test.serial('checkpoint – made of what has grown and is right, once; a broken 
   t.is(await stage.checkpoint(), 204)
   const sequences = async (tenant: Tenant) => {
     const [rows] = await run(tenant, 'SELECT sequence FROM audit_checkpoints WHERE tenant_id = $T ORDER BY sequence')
-    return (rows as { sequence: number }[]).map(({ sequence }) => Number(sequence))
+    return (rows as { sequence: number }[]).map(({ sequence }) => sequence)
   }
   t.deepEqual(await sequences(growing), [3, 4])
   t.deepEqual(await sequences(broken), [3])

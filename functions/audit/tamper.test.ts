@@ -77,7 +77,7 @@ test('tamper – two records change places', async (t) => {
 })
 
 const factsOf = (tenant: Tenant, ids: readonly string[]): Fact[] =>
-  ids.map((recordId) => ({ ...tenant.fact({ recordId }).data, source: '/functions/tenant' }) as Fact)
+  ids.map((recordId) => ({ ...tenant.fact({ recordId }).data, source: '/functions/tenant' }))
 async function insert(tenant: Tenant, end: { sequence: number; hash: string }, ids: readonly string[]) {
   const records = chain(end, factsOf(tenant, ids), new Date().toISOString())
   for (const record of records) {

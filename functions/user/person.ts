@@ -130,9 +130,9 @@ export function withContact(person: Person, contact: Contact, atMs: number, keys
 export function withCurrentIndexes(person: Person, keys: Keys): Person {
   const { index } = keys
   if (person.indexKeyId === index.currentKeyId) return person
-  const { open } = sealerOf(person, keys)
+  const sealer = sealerOf(person, keys)
   const indexOf = (kind: 'email' | 'phone') => {
-    const value = open(kind)
+    const value = sealer.open(kind)
     return value === null ? null : index.of(kind, person.tenantId, value)
   }
   return { ...person, emailIndex: indexOf('email'), phoneIndex: indexOf('phone'), indexKeyId: index.currentKeyId }

@@ -17,9 +17,10 @@ type Body = {
 /** Asks and changes as people and staff do, until it is stopped. Every answer that is not the expected one is kept. */
 function drive(work: readonly (() => Promise<string | undefined>)[]) {
   const failures: string[] = []
-  let [done, going] = [0, true]
+  let done = 0
+  const ended = new AbortController()
   const loops = work.map(async (one) => {
-    while (going) {
+    while (!ended.signal.aborted) {
       const failure = await one().catch((error: unknown) => String(error))
       if (failure !== undefined) failures.push(failure)
       done += 1
@@ -31,10 +32,13 @@ function drive(work: readonly (() => Promise<string | undefined>)[]) {
     /** Resolves when so many requests more were answered, or one failed. */
     more: async (count: number) => {
       const enough = done + count
-      while (done < enough && failures.length === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+      for (;;) {
+        if (done >= enough || failures.length > 0) return
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
     },
     stop: async () => {
-      going = false
+      ended.abort()
       await Promise.all(loops)
     },
   }

@@ -51,7 +51,7 @@ const selectErasureDue = platformStatement(
   'the clock erases who asked for it, in all tenants',
 )
 
-const textOf = (value: unknown): string | null => (value === null ? null : String(value))
+const textOf = (value: unknown): string | null => (typeof value === 'string' ? value : null)
 const msOf = (value: unknown): number => (value as Date).getTime()
 const msOrNull = (value: unknown): number | null => (value === null ? null : msOf(value))
 const dateOrNull = (ms: number | null): Date | null => (ms === null ? null : new Date(ms))

@@ -58,8 +58,15 @@ export type Shown = z.output<typeof contactView>
 export function openPerson(person: Person, keys: Keys): Shown {
   const { userId, state, locale } = person
   if (person.dataKey === null) return { userId, state, name: null, email: null, phone: null, locale: null }
-  const { open } = sealerOf(person, keys)
-  return { userId, state, name: open('name'), email: open('email'), phone: open('phone'), locale }
+  const sealer = sealerOf(person, keys)
+  return {
+    userId,
+    state,
+    name: sealer.open('name'),
+    email: sealer.open('email'),
+    phone: sealer.open('phone'),
+    locale,
+  }
 }
 
 export function maskPerson(person: Shown): Shown {
