@@ -47,7 +47,7 @@ export function callerAddress(
 }
 
 const isInside = (address: ipaddr.IPv4 | ipaddr.IPv6, [base, bits]: Range): boolean =>
-  address.kind() === base.kind() && address.match([base as ipaddr.IPv4, bits])
+  address.kind() === base.kind() && address.match([base, bits])
 
 /** One host of IPv4; one network of IPv6, where a host may have 2^64 addresses. */
 export function addressGroup(text: string): string {

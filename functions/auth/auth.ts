@@ -1,5 +1,5 @@
 /** What the handlers of auth need: connections, keys, and each operation with its context. */
-import { z } from 'zod'
+import type { z } from 'zod'
 import type { sessionRevoked, userDeactivated } from '@stampede/eventing/catalogue/identity-events.ts'
 import { createAccessDirectory } from '@stampede/shared/access/directory.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'

@@ -1,5 +1,5 @@
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { isRotationDue, planRotation, shownAt, signerAt, type SigningKey } from './key-schedule.ts'
 
 const timings = { cacheMs: 300_000, tokenMs: 600_000, marginMs: 30_000, rotateAfterMs: 86_400_000 }

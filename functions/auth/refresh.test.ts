@@ -39,7 +39,7 @@ test('refresh – of many uses at once at most one wins, and the family dies', a
       Array.from({ length: 6 }, () => inTenant('tokens', { refreshToken: tokens['refreshToken'] })),
     )
     const winners = answers.filter(({ status }) => status === 201)
-    t.deepEqual([...new Set(answers.map(({ status }) => status))].sort().slice(-1), [401])
+    t.is(answers.filter(({ status }) => status === 401).length, answers.length - winners.length)
     t.true(winners.length <= 1)
     for (const { body } of winners)
       t.is((await inTenant('tokens', { refreshToken: body['refreshToken'] })).status, 401, 'what was won is dead, too')

@@ -10,8 +10,8 @@ test('key rotation – people sign in before, while and after; then the old keys
   const people = await Promise.all([registered(), registered(), registered()])
   const [first] = people
   // A page in progress, which the provider remembers.
-  stage.permission.roles.set(first!.tokens.userId, ['administrator'])
-  const refreshed = await stage.tenantCall(tenantId, 'tokens', { refreshToken: first!.tokens['refreshToken'] })
+  stage.permission.roles.set(first.tokens.userId, ['administrator'])
+  const refreshed = await stage.tenantCall(tenantId, 'tokens', { refreshToken: first.tokens['refreshToken'] })
   const client = await stage.call('POST', '/api/v1/clients', refreshed.body['accessToken'], {
     name: 'Shop',
     kind: 'browser',
@@ -25,7 +25,7 @@ test('key rotation – people sign in before, while and after; then the old keys
     code_challenge: 'x'.repeat(43),
     code_challenge_method: 'S256',
   })
-  const begun = await fetch(`${client.body['issuer']}/auth?${query}`, { redirect: 'manual' })
+  const begun = await fetch(`${client.body['issuer']}/auth?${query.toString()}`, { redirect: 'manual' })
   const cookies = begun.headers
     .getSetCookie()
     .map((line) => line.split(';')[0])
@@ -40,9 +40,9 @@ test('key rotation – people sign in before, while and after; then the old keys
   }
   const rotating = await stage.another(both)
   let refused = 0
-  let stop = false
+  const ending = new AbortController()
   const traffic = (async () => {
-    for (let index = 0; !stop; index++) {
+    for (let index = 0; !ending.signal.aborted; index++) {
       const { contact, password } = people[index % people.length]!
       const { status } = await post(`${rotating.url}/api/v1/tenants/${tenantId}/auth/sessions`, { contact, password })
       if (status !== 201) refused += 1
@@ -51,7 +51,7 @@ test('key rotation – people sign in before, while and after; then the old keys
   const host = { url: rotating.url, identity: stage.identity }
   t.is(await ping(host, 'auth', 'rotate-keys'), 204)
   t.is(await ping(host, 'auth', 'maintain-keys'), 204)
-  stop = true
+  ending.abort()
   await traffic
   t.is(refused, 0)
   const [contacts] = await stage.sql.query('SELECT contact_index AS i, sealed_contact AS s FROM auth_contacts')
@@ -64,7 +64,7 @@ test('key rotation – people sign in before, while and after; then the old keys
   for (const { contact, password } of people)
     t.is((await post(`${alone.url}/api/v1/tenants/${tenantId}/auth/sessions`, { contact, password })).status, 201)
   const again = await post(`${alone.url}/api/v1/tenants/${tenantId}/auth/codes`, {
-    contact: first!.contact,
+    contact: first.contact,
     purpose: 'register',
   })
   t.is(again.status, 202)

@@ -77,7 +77,8 @@ export const sessionRoutes = [
       changePassword(auth, request.principal.tenantId, {
         userId: request.principal.userId,
         sessionId: request.principal.sessionId,
-        ...{ currentPassword: request.body.currentPassword, newPassword: request.body.newPassword },
+        currentPassword: request.body.currentPassword,
+        newPassword: request.body.newPassword,
         address: addressOf(auth, request),
         signal: request.signal,
       }),

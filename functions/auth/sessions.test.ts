@@ -86,7 +86,7 @@ test('sessions – what the directory forgot, the event and the clock tell it ag
   await forget()
   const [event] = stage.published(tenantId, revokedType)
   const { sessionRevoked } = await import('@stampede/eventing/catalogue/identity-events.ts')
-  t.is(await stage.deliver({ definition: sessionRevoked, subject: tokens.userId, data: event!.data as never }), 204)
+  t.is(await stage.deliver({ definition: sessionRevoked, subject: tokens.userId, data: event!.data }), 204)
   t.deepEqual(await corrections(tenantId, tokens.userId), fact)
 })
 

@@ -64,9 +64,9 @@ test.serial('signing keys – a rotation while tokens are issued and checked: no
   const other = await stage.another()
   const kids = new Set<string>()
   const issued: string[] = []
-  let stop = false
+  const ending = new AbortController()
   const traffic = (async () => {
-    while (!stop) {
+    while (!ending.signal.aborted) {
       const at = issued.length % 2 === 0 ? stage.url : other.url
       const { status, body } = await post(`${at}/api/v1/tenants/${tenantId}/auth/sessions`, { contact, password })
       t.is(status, 201)
@@ -82,7 +82,7 @@ test.serial('signing keys – a rotation while tokens are issued and checked: no
   const limitMs = performance.now() + 60_000
   while (!kids.has(rotated.body['keyId']) && performance.now() < limitMs)
     await new Promise((resolve) => setTimeout(resolve, 50))
-  stop = true
+  ending.abort()
   await traffic
   t.is(kids.size, 2, `${issued.length} tokens`)
   const fresh = createRemoteJWKSet(new URL(`${stage.url}/.well-known/jwks.json`))

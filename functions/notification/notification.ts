@@ -84,7 +84,12 @@ export function createNotification(config: NotificationConfig, host: HostService
       await events.schema()
       // The primary key knows a message that came before; no memory of events is needed.
       await insertMessage(events.database.forTenant(tenantId), {
-        ...{ notificationId, channel, template, locale, sealedRecipient, sealedParameters },
+        notificationId,
+        channel,
+        template,
+        locale,
+        sealedRecipient,
+        sealedParameters,
         expiresAt: new Date(data.expiresAt),
         receivedAt: new Date(now()),
       })

@@ -76,7 +76,10 @@ export const clientRoutes = [
         await insertClient(tenant, client)
         await outbox.add(tx, [
           auditEvent({
-            ...{ by: auth.name, tenantId, actor: actorOf(principal), atMs: now() },
+            by: auth.name,
+            tenantId,
+            actor: actorOf(principal),
+            atMs: now(),
             action: 'client.registered',
             subject: `client/${client.clientId}`,
             details: { name: body.name, kind: body.kind, redirectUris: body.redirectUris.join(' ') },
@@ -104,7 +107,10 @@ export const clientRoutes = [
         if (!(await deleteClient(tenant, clientId))) throw new Problem('not-found', 'There is no such application.')
         await outbox.add(tx, [
           auditEvent({
-            ...{ by: auth.name, tenantId, actor: actorOf(principal), atMs: now() },
+            by: auth.name,
+            tenantId,
+            actor: actorOf(principal),
+            atMs: now(),
             action: 'client.removed',
             subject: `client/${clientId}`,
           }),

@@ -42,7 +42,7 @@ test('login page – a person signs in, allows it, comes back to the application
   })
   await withPage(
     async (page, errors) => {
-      await page.goto(`${issuer}/auth?${query}`)
+      await page.goto(`${issuer}/auth?${query.toString()}`)
       t.is(await page.title(), 'Sign in')
       // Every field has a name for who cannot see it.
       for (const input of await page.locator('input:not([type=hidden])').all())
@@ -64,7 +64,7 @@ test('login page – a person signs in, allows it, comes back to the application
       t.regex(page.url(), /callback\?code=/)
 
       // Signed in here, the browser is not asked again.
-      await page.goto(`${issuer}/auth?${query}`)
+      await page.goto(`${issuer}/auth?${query.toString()}`)
       await page.getByText('Back in the app').waitFor()
 
       await page.goto(
@@ -75,7 +75,7 @@ test('login page – a person signs in, allows it, comes back to the application
       t.regex(page.url(), /signed-out/)
 
       // And again by a code.
-      await page.goto(`${issuer}/auth?${query}`)
+      await page.goto(`${issuer}/auth?${query.toString()}`)
       const send = page.locator('form', { has: page.getByRole('button', { name: 'Send me a code' }) })
       await send.getByLabel(/E-mail/).fill(contact.value)
       await send.getByRole('button').click()

@@ -177,7 +177,7 @@ function configurationOf(options: ProviderOptions, errors: Library['errors']): C
         // A service has nothing else to ask for.
         defaultResource: (ctx, _client, oneOf) => {
           if (oneOf) return oneOf
-          return (ctx.oidc.params?.['grant_type'] === 'client_credentials' ? apiResource : undefined) as string
+          return ctx.oidc.params?.['grant_type'] === 'client_credentials' ? apiResource : undefined
         },
         useGrantedResource: () => false,
         getResourceServerInfo: (_ctx, resource) => {
