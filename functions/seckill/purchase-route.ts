@@ -3,7 +3,7 @@
  * rate limit; then the press waits for the decision that it shares with others of the same turn. Nothing else is in the request.
  */
 /* eslint-disable promise/always-return, promise/no-callback-in-promise -- both outcomes end in an answer; a chain would cost the hot path promises */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Span } from '@opentelemetry/api'
 import type { AccessChecker, AccessVerdict } from '@stampede/shared/access/types.ts'
 import type { HotHandler, Principal } from '@stampede/shared/function/declaration.ts'
@@ -11,60 +11,17 @@ import { bearerTokenOf, type TokenVerifier } from '@stampede/shared/identity/acc
 import type { Passes } from '@stampede/shared/identity/pass.ts'
 import type { OrderNumber } from '@stampede/shared/ids/order-number.ts'
 import { bucketOf } from '@stampede/shared/sale/bucket.ts'
-import type { BucketRef, Purchase } from '@stampede/shared/sale/types.ts'
-import { startHotSpan, traceparentOf } from '@stampede/shared/telemetry/tracing.ts'
+import { traceparentOf } from '@stampede/shared/telemetry/tracing.ts'
 import { accessAnswers } from './access-answers.ts'
-import {
-  buyerOf,
-  credentialsOf,
-  isAnswer,
-  passRefusal,
-  tokenRefusal,
-  type Buyer,
-  type Credentials,
-} from './admission.ts'
+import { buyerOf, credentialsOf, isAnswer, passRefusal, tokenRefusal } from './admission.ts'
 import { answerOf, answers, invalid, quotaExceeded, send, type Answer, type Outcome } from './answers.ts'
 import type { Counters } from './counters.ts'
-import type { Decider, PendingPurchase } from './decide-together.ts'
+import type { Decider } from './decide-together.ts'
+import { Press, returnUnit } from './press.ts'
 import { maximumBodyBytes, parseOrderCreate, parsePurchase } from './purchase-input.ts'
 import { earlyAnswer, refusalFromMemory, takeToken, type Sale, type SaleCache } from './sale-cache.ts'
-import type { OrderLease } from './tenant-quota-lease.ts'
 import type { TakeOutcome, TenantQuotas } from './tenant-quota.ts'
 import { decideSoldOut } from './winners.ts'
-
-const nowhere: BucketRef = { tenantId: '', activityId: '', bucket: 0 }
-const nothing: Purchase = { userId: '', quantity: 1, orderNumber: '' }
-
-/** One press, from its headers to its answer. */
-export class Press implements PendingPurchase {
-  readonly response: ServerResponse
-  readonly credentials: Credentials
-  activityId: string
-  buyer: Buyer | undefined = undefined
-  /** Set when it is refused before a decision. */
-  answer: Answer | undefined = undefined
-  /** Only of a request that is traced. */
-  readonly span: Span | undefined
-  body = ''
-  bodyBytes = 0
-  quantity = 1
-  idempotencyKey: string | undefined = undefined
-  // What the decision needs; filled in when the press is admitted.
-  sale: Sale | undefined = undefined
-  ref: BucketRef = nowhere
-  buckets = 1
-  purchase: Purchase = nothing
-  attempts = 0
-  /** Where its unit of the tenant's quota is from; undefined: it has none. */
-  unit: OrderLease | undefined = undefined
-
-  constructor(response: ServerResponse, credentials: Credentials, activityId: string, route: string) {
-    this.response = response
-    this.credentials = credentials
-    this.activityId = activityId
-    this.span = startHotSpan('POST', route, credentials.traceparent)
-  }
-}
 
 export const purchasePath = '/api/v1/seckill/:activityId/purchases'
 export const orderCreatePath = '/api/flash-sale/order/create'
@@ -325,13 +282,6 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
       readThen(request, press, orderCreateBody)
     },
   }
-}
-
-/** What was not bought is not counted. A press that may have been accepted is. */
-export function returnUnit(press: { unit: OrderLease | undefined }, { outcome }: Outcome): void {
-  if (press.unit === undefined || outcome === 'accepted' || outcome === 'undecided' || outcome === 'not-durable') return
-  press.unit.giveBack()
-  press.unit = undefined
 }
 
 function endSpan(span: Span, { status, reason }: Answer): void {
