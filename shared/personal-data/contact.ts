@@ -40,7 +40,7 @@ export function normalisePhone(text: string): string | undefined {
     .normalize('NFKC')
     .trim()
     .replaceAll('(0)', '')
-    .replaceAll(/[\s\-‐‑–.()/]/g, '')
+    .replaceAll(/[\s\-\u2010\u2011\u2013.()/]/g, '')
     .replace(/^00/, '+')
   return /^\+[1-9]\d{6,14}$/.test(plain) ? plain : undefined
 }
