@@ -6,6 +6,7 @@ const path = require('node:path')
 
 const nowhere = '127.0.0.1:9'
 const url = `http://${nowhere}`
+const noKey = (seed) => `none:${Buffer.from(Array.from({ length: 32 }, (_, index) => seed * index)).toString('base64')}`
 const environment = {
   HOST: '127.0.0.1',
   LOG_LEVEL: 'silent',
@@ -17,6 +18,7 @@ const environment = {
   SECKILL_URL: url,
   ORDER_URL: url,
   INVENTORY_URL: url,
+  PERMISSION_URL: url,
   AUTH_JWKS: '{"keys":[]}',
   AUTH_ISSUER: url,
   AUTH_AUDIENCE: 'nobody',
@@ -25,6 +27,9 @@ const environment = {
   // Tracing is on where it matters; its code is a fifth of what a start then needs.
   OTEL_EXPORTER_OTLP_ENDPOINT: url,
   PASS_KEYS: `none:${Buffer.alloc(32, 1).toString('base64')}`,
+  DATA_KEYS: noKey(1),
+  INDEX_KEY: noKey(2),
+  AUDIT_KEY: noKey(3),
 }
 const startTimeoutMs = 20_000
 /** Readiness waits for Redis and the database, which are not there: whatever is said by then will do. */
