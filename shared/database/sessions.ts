@@ -1,6 +1,10 @@
-/** The database as one tenant, or the platform, may use it. Both run only what was declared (`statement.ts`). */
+/**
+ * The database as one tenant, or the platform, may use it. Both run only what was declared (`statement.ts`). A database that cannot be
+ * reached is the Problem `dependency-unavailable`.
+ */
 import type { Connection, Pool, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
 import { bindRows, bindStatement, type Values } from './compile-statement.ts'
+import { databaseProblem, isUnavailable } from './errors.ts'
 import { literal } from './literal.ts'
 import type { PlatformStatement, TenantStatement } from './statement.ts'
 
@@ -92,8 +96,13 @@ function sessionOf<Kind extends 'tenant' | 'platform'>(
   const run = async <Result extends RowDataPacket[] | ResultSetHeader>(sql: BoundStatement): Promise<Result> => {
     if (!executor) throw new TypeError('there is no connection')
     // Without values (null, not undefined) the driver does not search the text for placeholders.
-    const [result] = await executor.query<Result>(sql, null)
-    return result
+    try {
+      const [result] = await executor.query<Result>(sql, null)
+      return result
+    } catch (error) {
+      // Deadlocks and duplicate keys stay what they are: whoever runs the transaction knows what to do with them.
+      throw isUnavailable(error) ? databaseProblem(error) : error
+    }
   }
   const rows = async (statement: Any, values: Values): Promise<Row[]> => run<RowDataPacket[]>(bind(statement, values))
   const session: Session<'tenant'> = {

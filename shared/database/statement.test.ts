@@ -1,4 +1,5 @@
 import test from 'ava'
+import { Problem } from '../http/problem.ts'
 import { freshDatabase } from '../testing/services.ts'
 import { changedOneRow, didNotHold, findsNothing } from './assertions.ts'
 import { connectDatabase } from './connect.ts'
@@ -106,6 +107,13 @@ test('platform statement – is run by the platform only, and says why it crosse
   t.throws(() => platformStatement('test.silent', 'SELECT 1', ''), { message: /does not say why/ })
   await t.throwsAsync(newTenant().rows(count as never, {}), { message: /is a statement of the platform/ })
   await t.throwsAsync(database.forPlatform().rows(joined as never, {}), { message: /is a statement of the tenant/ })
+})
+
+test('statements – a database that is not there is a Problem, outside of transactions, too', async (t) => {
+  const nowhere = connectDatabase('mysql://nobody:nothing@127.0.0.1:9/nothing')
+  t.teardown(() => nowhere.close())
+  const asked = nowhere.forTenant('acme').row(find, { variantId: 'p', least: null })
+  await t.throwsAsync(asked, { instanceOf: Problem, message: /does not answer/ })
 })
 
 test('statements – are declared once by a name', (t) => {
