@@ -2,16 +2,18 @@
  * `npm start`: everything set up, a flash sale in front of your eyes, and then a platform to play with.
  */
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connectDatabase } from '@stampede/shared/database/connect.ts'
 import { parseArguments } from './lib/arguments.ts'
 import { runCommand } from './lib/run-command.ts'
-import { createLocalIdentity, createTokenMint } from './sale/identity.ts'
+import { measureGateway } from './sale/gateway-cost.ts'
+import { createTokenMint, keptLocalIdentity } from './sale/identity.ts'
 import { LiveDisplay } from './sale/live-display.ts'
 import { wholePlatform, type Platform } from './sale/platform.ts'
 import { brokenGuarantees, reportLines } from './sale/report.ts'
 import { runSale } from './sale/run-sale.ts'
 import { Staff } from './sale/staff.ts'
-import { ensureServices } from './services/ensure.ts'
+import { ensureServices, stampedeFolder } from './services/ensure.ts'
 
 const options = parseArguments({
   command: 'npm start --',
@@ -35,13 +37,18 @@ const options = parseArguments({
   },
 })
 
+/** Buyers who register and sign in like people; the others' tokens are made in advance. */
+const signedInSample = 40
+const comparison = { presses: 1_500, turns: 2, connections: 64 }
+
 function tryLines(platform: Platform, activityId: string, openActivityId: string, buyerToken: string): string[] {
   const url = platform.url('seckill')
   return [
     '',
     `  The sale as a page:   ${platform.url('activity')}/activities/${activityId}/live`,
-    `  API reference:        ${url}/openapi.json`,
-    `  Metrics:              ${url}/metrics`,
+    `  API reference:        ${platform.directUrl('seckill')}/openapi.json`,
+    `  Messages to people:   ${url}/notifications/outbox`,
+    `  Metrics:              ${platform.directUrl('seckill')}/metrics, and the gateway's: ${url}/metrics`,
     '',
     '  Worth trying (another sale has 100 units left; press twice):',
     `    TOKEN=${buyerToken}`,
@@ -61,13 +68,13 @@ await runCommand(async ({ say, defer }) => {
     need: ['redis', 'mariadb', 'kafka'],
   })
   defer(() => services.stop())
-  const identity = await createLocalIdentity()
+  const identity = await keptLocalIdentity(join(stampedeFolder, 'start-identity.json'))
   const platform = await wholePlatform(
     { services: services.environment, identity: identity.environment, logFolder: join('.stampede', 'log') },
     options.port,
   )
   defer(() => platform.stop())
-  say('Starting the functions and the eventing engine …')
+  say('Starting the functions, the eventing engine and the gateway …')
   await platform.start()
   say(`Ready: ${platform.url('seckill')}`)
 
@@ -85,8 +92,25 @@ await runCommand(async ({ say, defer }) => {
       say,
       onActivity: (activityId) => say(`Watch it: ${platform.url('activity')}/activities/${activityId}/live`),
     },
-    { name: 'A thousand phones at noon', ...options },
+    { name: 'A thousand phones at noon', signingIn: signedInSample, ...options },
   )
+  say('What the gateway costs: the same presses through it and past it …')
+  const comparedPresses = comparison.presses * comparison.turns * 2
+  const comparedStartMs = Date.now() + 1_500
+  const compared = await staff.prepareActivity({
+    name: 'Through the gateway and past it',
+    stock: comparedPresses,
+    startsAtMs: comparedStartMs,
+    endsAtMs: comparedStartMs + 600_000,
+  })
+  await sleep(Math.max(0, comparedStartMs - Date.now()) + 250)
+  sale.report.gateway = await measureGateway({
+    gatewayUrl: platform.url('seckill'),
+    directUrl: platform.directUrl('seckill'),
+    activityId: compared,
+    passKeys: identity.environment['PASS_KEYS'] ?? '',
+    ...comparison,
+  })
   process.stderr.write(`\n${reportLines(sale.report).join('\n')}\n`)
   if (!options.once) {
     const startsAtMs = Date.now() + 1_500

@@ -26,17 +26,21 @@ export type Buyer = {
   /** Uses the access token instead of a pass. */
   withoutPass: boolean
   rubbish: RubbishKind | undefined
+  /** Has no token made in advance: registers and signs in like a person. */
+  signsIn: boolean
 }
 
 export type CrowdShares = { early: number; twice: number; withoutPass: number; rubbish: number }
 
 export const usualShares: CrowdShares = { early: 0.03, twice: 0.1, withoutPass: 0.02, rubbish: 0.02 }
 
-export function planCrowd(count: number, seed: number, shares: CrowdShares = usualShares): Buyer[] {
+/** The first `signingIn` buyers sign in for real; they are never early, because that takes a while. */
+export function planCrowd(count: number, seed: number, shares: CrowdShares = usualShares, signingIn = 0): Buyer[] {
   const random = seededRandom(seed)
   return Array.from({ length: count }, (_, index) => ({
     userId: `buyer-${index + 1}`,
-    early: random() < shares.early,
+    signsIn: index < signingIn,
+    early: random() < shares.early && index >= signingIn,
     twice: random() < shares.twice,
     withoutPass: random() < shares.withoutPass,
     rubbish: random() < shares.rubbish ? rubbishKinds[Math.floor(random() * rubbishKinds.length)] : undefined,

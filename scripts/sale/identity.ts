@@ -1,8 +1,11 @@
 /**
- * The identities of a local run: a signing key for access tokens with its JWKS, the secret of the services and the key of the
- * passes. Made anew for each run and kept in memory only; production gets them from its secrets.
+ * The identities of a local run: a signing key for access tokens with its JWKS, the secret of the services, the key of the passes, the
+ * keys of personal data and of the audit records. Made for one run and kept in memory, or kept beside the data that they belong to;
+ * production gets them from its secrets.
  */
 import { randomBytes } from 'node:crypto'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { SignJWT, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose'
 
 export const localIssuer = 'http://127.0.0.1/stampede'
@@ -33,9 +36,26 @@ export async function createLocalIdentity(): Promise<LocalIdentity> {
       INDEX_KEY: `${kid}:${randomBytes(32).toString('base64')}`,
       AUDIT_KEY: `${kid}:${randomBytes(32).toString('base64')}`,
       EVENT_AUTHENTICATION: 'token',
-      ACCESS_CONTROL: 'built-in',
+      ACCESS_CONTROL: 'directory',
+      BOOTSTRAP_TENANTS: JSON.stringify([{ tenantId: localTenant, name: 'The shop of this machine' }]),
+      NOTIFICATION_CHANNEL: 'outbox',
     },
   }
+}
+
+/** The identity that an earlier run left in `file`, or a new one: what its keys sealed outlives a run. */
+export async function keptLocalIdentity(file: string): Promise<LocalIdentity> {
+  const kept = await readFile(file, 'utf8').catch(() => undefined)
+  const fresh = await createLocalIdentity()
+  if (kept !== undefined) {
+    const { signingKey, environment } = JSON.parse(kept) as LocalIdentity
+    // A variable that an older version did not know is added.
+    return { signingKey, environment: { ...fresh.environment, ...environment } }
+  }
+  await mkdir(dirname(file), { recursive: true })
+  await writeFile(`${file}.new`, JSON.stringify(fresh), { mode: 0o600 })
+  await rename(`${file}.new`, file)
+  return fresh
 }
 
 /** What verifiers of access tokens expect in them. */

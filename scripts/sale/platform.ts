@@ -1,5 +1,6 @@
 /**
- * The platform as processes on this machine: all in one (`npm start`), or the sale's path apart, as in production (bench, drills).
+ * The platform as processes on this machine: all in one behind the gateway (`npm start`), or the sale's path apart, as in production
+ * (bench, drills).
  */
 import { join } from 'node:path'
 import { freePort } from '@stampede/shared/testing/services.ts'
@@ -16,15 +17,29 @@ export type PlatformOptions = {
 }
 
 export type Platform = {
-  /** Public address: purchases, results, activities, orders. */
+  /** Where a function is called from outside: through the gateway, where there is one. */
   url: (name: FunctionName) => string
+  /** Where a function itself listens. */
+  directUrl: (name: FunctionName) => string
   ingressUrl: string
   processes: Map<string, ManagedProcess>
   start(): Promise<void>
   stop(): Promise<void>
 }
 
-const functionNames = ['activity', 'seckill', 'inventory', 'order', 'reconciliation'] as const
+export const functionNames = [
+  'activity',
+  'seckill',
+  'inventory',
+  'order',
+  'reconciliation',
+  'tenant',
+  'permission',
+  'auth',
+  'user',
+  'audit',
+  'notification',
+] as const
 export type FunctionName = (typeof functionNames)[number]
 
 const loopback = (port: number) => `http://127.0.0.1:${port}`
@@ -39,17 +54,23 @@ function commonEnvironment(
     ...options.identity,
     HOST: '127.0.0.1',
     LOG_LEVEL: 'warn',
-    // One machine plays the crowd, too: 64 tries for each buyer, where a phone makes 65,536.
-    CHALLENGE_DIFFICULTY_BITS: '6',
     K_SINK: `${ingressUrl}/stampede/default`,
+    CONFIGURATION_FOLDER: join(import.meta.dirname, 'configuration'),
+    AUTH_JWKS_URL: `${urls('auth')}/.well-known/jwks.json`,
     ...Object.fromEntries(functionNames.map((name) => [`${name.toUpperCase()}_URL`, urls(name)])),
     ...options.environment,
   }
 }
 
-function assemble(urls: (name: FunctionName) => string, ingressUrl: string, processes: ManagedProcess[]): Platform {
+function assemble(
+  directUrl: (name: FunctionName) => string,
+  ingressUrl: string,
+  processes: ManagedProcess[],
+  url = directUrl,
+): Platform {
   return {
-    url: urls,
+    url,
+    directUrl,
     ingressUrl,
     processes: new Map(processes.map((managed) => [managed.plan.name, managed])),
     async start() {
@@ -82,21 +103,29 @@ function engineProcess(
   })
 }
 
-/** All functions in one process, on `port`, and the eventing engine beside it. */
+/** All functions in one process, the eventing engine beside it, and the gateway on `port` in front of them. */
 export async function wholePlatform(platform: PlatformOptions, port: number): Promise<Platform> {
-  const enginePort = await freePort()
-  const urls = () => loopback(port)
+  const [enginePort, collectionPort] = await Promise.all([freePort(), freePort()])
+  const urls = () => loopback(collectionPort)
   const environment = commonEnvironment(platform, loopback(enginePort), urls)
-  return assemble(urls, loopback(enginePort), [
+  const process = (name: string, entry: string, ownPort: number) =>
     new ManagedProcess({
-      name: 'stampede',
-      entry: join('functions', 'main.ts'),
-      environment: { ...environment, PORT: String(port) },
-      logFile: join(repositoryFolder, platform.logFolder, 'stampede.log'),
-      readyUrl: `${loopback(port)}/health/readiness`,
-    }),
-    engineProcess(environment, enginePort, urls, platform.logFolder),
-  ])
+      name,
+      entry,
+      environment: { ...environment, PORT: String(ownPort) },
+      logFile: join(repositoryFolder, platform.logFolder, `${name}.log`),
+      readyUrl: `${loopback(ownPort)}/health/readiness`,
+    })
+  return assemble(
+    urls,
+    loopback(enginePort),
+    [
+      process('stampede', join('functions', 'main.ts'), collectionPort),
+      process('gateway', join('functions', 'gateway', 'main.ts'), port),
+      engineProcess(environment, enginePort, urls, platform.logFolder),
+    ],
+    () => loopback(port),
+  )
 }
 
 /** `seckill`, `order` and the eventing engine as processes of their own; the other functions together in one. */
@@ -122,7 +151,7 @@ export async function splitPlatform(platform: PlatformOptions): Promise<Platform
     functionProcess('seckill', join('functions', 'seckill', 'main.ts'), seckillPort),
     functionProcess('order', join('functions', 'order', 'main.ts'), orderPort),
     functionProcess('office', join('functions', 'main.ts'), officePort, {
-      FUNCTIONS: 'activity,inventory,reconciliation',
+      FUNCTIONS: functionNames.filter((name) => name !== 'seckill' && name !== 'order').join(','),
     }),
     engineProcess(environment, enginePort, urls, platform.logFolder),
   ])

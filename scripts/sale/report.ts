@@ -1,6 +1,7 @@
 /** The report at the end of a sale: for people, and as one JSON object. */
 import type { Audit } from './audit.ts'
 import type { CrowdResult } from './crowd.ts'
+import type { GatewayCost, Way } from './gateway-cost.ts'
 
 export type SaleReport = {
   buyers: number
@@ -22,6 +23,10 @@ export type SaleReport = {
   p95Ms: number
   p99Ms: number
   settledMs: number
+  /** Buyers who registered and signed in through the gateway. */
+  signedIn: number
+  /** The same presses through the gateway and past it, after the sale. */
+  gateway?: GatewayCost
 }
 
 const round = (value: number) => Math.round(value * 100) / 100
@@ -29,7 +34,7 @@ const round = (value: number) => Math.round(value * 100) / 100
 export function makeReport(
   crowd: CrowdResult,
   audit: Audit,
-  terms: { buyers: number; stock: number; settledMs: number },
+  terms: { buyers: number; stock: number; settledMs: number; signedIn?: number },
 ): SaleReport {
   const { 'sold-out': soldOut = 0, duplicate = 0, ...others } = crowd.tally.refused
   return {
@@ -51,6 +56,7 @@ export function makeReport(
     p95Ms: round(crowd.p95Ms),
     p99Ms: round(crowd.p99Ms),
     settledMs: terms.settledMs,
+    signedIn: terms.signedIn ?? 0,
   }
 }
 
@@ -72,6 +78,13 @@ export function reportLines(report: SaleReport): string[] {
   const line = (name: string, value: string) => `  ${name.padEnd(30)}${value}`
   const reasons = Object.entries(report.refusedByReason).sort(([, a], [, b]) => b - a)
   const verdict = brokenGuarantees(report)
+  const way = ({ ratePerSecond, p99Ms }: Way) => `${number(ratePerSecond)}/s, p99 ${p99Ms} ms`
+  const gateway = report.gateway
+    ? [
+        line('through the gateway', `${way(report.gateway.through)}  (× ${report.gateway.rateRatio})`),
+        line('the same past it', way(report.gateway.past)),
+      ]
+    : []
   return [
     line('requests', `${number(report.requests)}  (${number(report.ratePerSecond)}/s in the rush)`),
     line('latency', `p50 ${report.p50Ms} ms   p95 ${report.p95Ms} ms   p99 ${report.p99Ms} ms`),
@@ -81,6 +94,8 @@ export function reportLines(report: SaleReport): string[] {
       'orders stored',
       `${number(report.ordersStored)}, the last ${(report.settledMs / 1_000).toFixed(2)} s after the last acceptance`,
     ),
+    line('signed in by code', number(report.signedIn)),
+    ...gateway,
     line('oversold, lost, double', `${report.oversold}, ${report.lost}, ${report.double}`),
     verdict.length === 0 ? '  Every guarantee held.' : `  A guarantee broke: ${verdict.join('; ')}.`,
   ]

@@ -25,6 +25,8 @@ export type SaleOptions = {
   seed: number
   connections: number
   shares?: CrowdShares
+  /** Buyers who register and sign in through the gateway. */
+  signingIn?: number
 }
 
 export type SaleResult = { activityId: string; report: SaleReport; audit: Audit; crowd: CrowdResult }
@@ -104,6 +106,7 @@ export async function runSale(
       buyers: options.buyers,
       seed: options.seed,
       connections: options.connections,
+      signingIn: options.signingIn ?? 0,
       ...(options.shares === undefined ? {} : { shares: options.shares }),
     })
     display.settle()
@@ -151,7 +154,12 @@ export async function runSale(
       activityId,
       audit,
       crowd: result,
-      report: makeReport(result, audit, { buyers: options.buyers, stock: options.stock, settledMs: settled.settledMs }),
+      report: makeReport(result, audit, {
+        buyers: options.buyers,
+        stock: options.stock,
+        settledMs: settled.settledMs,
+        signedIn: Math.min(options.signingIn ?? 0, options.buyers),
+      }),
     }
   } finally {
     clearInterval(watch)

@@ -31,7 +31,7 @@ export { SetupError, type ServiceEnvironment, type ServiceName } from './types.t
 
 export type EnsureOptions = {
   /** Names the run and decides about its data: `start` and `services` keep theirs, all others get a folder that is deleted at the end. */
-  purpose: 'start' | 'services' | 'test' | 'bench' | 'drill'
+  purpose: 'start' | 'services' | 'test' | 'bench' | 'drill' | 'fuzz'
   say: Say
   need: readonly ServiceName[]
   /** A browser is needed too; it is only installed, not started. */
