@@ -14,6 +14,8 @@ import type { RequestHead } from './request-head.ts'
 export type Admitted = (refusal: Problem | undefined, principal: Principal | undefined) => void
 
 export type Admission = {
+  /** Would a signature have to be checked? Not when the token was verified before: neighbours of an address do not suffer for it. */
+  mustVerify(route: GatewayRoute, head: RequestHead): boolean
   /** Calls back once, at once when everything is in memory. */
   admit(route: GatewayRoute, head: RequestHead, decided: Admitted): void
 }
@@ -56,6 +58,11 @@ export function createAdmission({ tokens, access, inFlight: maximum }: Admission
   }
 
   return {
+    mustVerify(route, { authorization }) {
+      if (route.auth === 'public' || authorization === undefined) return false
+      const token = bearerTokenOf(authorization)
+      return token !== undefined && tokens.verifySync(token) === undefined
+    },
     admit(route, head, decided) {
       const { authorization, pass } = head
       if (route.auth === 'public') {

@@ -75,7 +75,10 @@ export function connectGateway(config: GatewayConfig, host: Services, declared: 
     compileRules(document, declared, upstreams.apply(planUpstreams(document, declared.functions, addresses)))
   let rules = compile(configuration.current())
   configuration.onChange((document) => {
+    const before = rules
     rules = compile(document)
+    before.unused = () => upstreams.release(before.upstreams)
+    if (before.users === 0) before.unused()
   })
 
   const admission = createAdmission({
@@ -90,7 +93,7 @@ export function connectGateway(config: GatewayConfig, host: Services, declared: 
     access: host.access,
     inFlight: config.TOKENS_IN_FLIGHT,
   })
-  const reportUpstream = occasionally((failure: { upstream: string; address: string; error: unknown }) =>
+  const reportUpstream = occasionally((failure: { upstream: string; url: string; error: unknown }) =>
     log.warn(failure, 'an upstream failed'),
   )
   const handle = createGateway({
@@ -103,7 +106,7 @@ export function connectGateway(config: GatewayConfig, host: Services, declared: 
       measures,
       now: () => performance.now(),
       random: Math.random,
-      failed: (upstream, address, error) => reportUpstream({ upstream, address, error }),
+      failed: (upstream, address, error) => reportUpstream({ upstream, url: address, error }),
       streams: new Set<Exchange>(),
     },
     requestIds: createRequestIds(),

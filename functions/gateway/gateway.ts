@@ -59,11 +59,17 @@ export function createGateway(dependencies: GatewayDependencies): RawHandler {
     }
   }
 
+  const leave = (rules: Rules): void => {
+    rules.users--
+    if (rules.users === 0) rules.unused?.()
+  }
+
   const ended = (exchange: Exchange): void => {
     const { response, route } = exchange
     const whole = response.writableFinished
     exchange.over = true
     if (!whole) exchange.cancel?.()
+    leave(exchange.rules)
     const status = whole ? response.statusCode : response.headersSent ? response.statusCode : 499
     const tookMs = performance.now() - exchange.beganMs
     measures.request(route?.label ?? 'none', exchange.upstream, whole ? status : 499)
@@ -144,8 +150,10 @@ export function createGateway(dependencies: GatewayDependencies): RawHandler {
     const { rules, caller } = exchange
     const route = exchange.route!
     const failures = limiter.bucketOf(rules.invalidTokens, caller!.party)
-    // A flood that surely is over a limit of its route or address costs no signature.
-    const early = limiter.surelyLimited([...bucketsOf(exchange), failures])
+    // A flood that surely is over a limit of its route or address costs no signature; nor do more false tokens of an address.
+    const buckets = bucketsOf(exchange)
+    if (admission.mustVerify(route, exchange.head!)) buckets.push(failures)
+    const early = limiter.surelyLimited(buckets)
     if (early?.kind === 'limited') return limited(exchange, early, [])
     admission.admit(route, exchange.head!, (refusal, principal) =>
       guarded(exchange, () => {
@@ -266,7 +274,9 @@ export function createGateway(dependencies: GatewayDependencies): RawHandler {
   })
 
   return (request: IncomingMessage, response: ServerResponse): void => {
-    const exchange = new Exchange(request, response, dependencies.rules(), requestIds())
+    const rules = dependencies.rules()
+    const exchange = new Exchange(request, response, rules, requestIds())
+    rules.users++
     response.once('close', () => ended(exchange))
     // A body that breaks off is no reason to end the process; `close` comes, too.
     request.on('error', () => {})

@@ -1,4 +1,4 @@
-/** The configuration made ready for requests. A request keeps the rules it began with; nothing in them changes afterwards. */
+/** The configuration made ready for requests. A request keeps the rules it began with; what they say never changes. */
 import { createAddressRules, type AddressRules } from './addresses.ts'
 import type { Spread } from './choose-upstream.ts'
 import { createCors, type Cors } from './cors.ts'
@@ -15,6 +15,10 @@ export type Rules = {
   cors: Cors | undefined
   upstreams: ReadonlyMap<string, Upstream>
   invalidTokens: BucketLimit
+  /** Requests that began under these rules and have not ended. */
+  users: number
+  /** Set when other rules apply: called when the last of these requests has ended. */
+  unused: (() => void) | undefined
 }
 
 export type UpstreamPlan = { name: string; settings: UpstreamSettings; addresses: { url: string; weight: number }[] }
@@ -84,6 +88,8 @@ export function compileRules(
     cors: createCors(document.cors),
     upstreams,
     invalidTokens: bucketLimit({ name: 'invalid-tokens', by: 'ip', onOutage: 'local', ...document.invalidTokens }),
+    users: 0,
+    unused: undefined,
   }
 }
 

@@ -368,3 +368,23 @@ test.serial('answers – 204 and 304 have no body, and what an upstream says in 
   t.regex(text, /^HTTP\/1\.1 204 [\s\S]*HTTP\/1\.1 304 /)
   t.false(text.includes('103 Early'))
 })
+
+test.serial('configuration – a request that has not yet reached its upstream finishes under the old one', async (t) => {
+  const query = behind((request, response) => {
+    request.pipe(response)
+  })
+  const { request, answered } = open('POST', press + query, { 'content-length': '10' })
+  request.write('12345')
+  await until(async () => (await gateway.metric('http_hot_requests_total')) > 0)
+  // Its connections are others now.
+  await gateway.configure({
+    ...document,
+    upstreams: { seckill: { ...document.upstreams!['seckill'], connections: 7 } },
+  })
+  request.end('67890')
+  const response = await answered
+  let text = ''
+  for await (const chunk of response) text += String(chunk)
+  t.is(text, '1234567890')
+  await gateway.configure(document)
+})

@@ -50,7 +50,7 @@ export async function measureGateway(context: BenchContext): Promise<Partial<Ben
       seconds,
     })
   try {
-    for (const row of rows) await run(row, 2)
+    for (const row of rows) await run(row, 4)
     for (let round = 1; round <= context.rounds; round++) {
       let plain = Number.NaN
       for (const row of rows) {
