@@ -30,6 +30,8 @@ export async function startCollection(environment: Record<string, string> = {}) 
     host: '127.0.0.1',
     environment: {
       ...identity.environment,
+      // Tokens of auth are taken beside those of the test.
+      AUTH_JWKS_URL: `${url}/.well-known/jwks.json`,
       DATABASE_URL: database.url,
       REDIS_URL: redis.url,
       KAFKA_BROKERS: kafkaBrokers.join(','),
