@@ -8,6 +8,10 @@ export const commands = {
   bench: { summary: 'measure the speed and write the figures to a file', example: 'npm run bench' },
   drill: { summary: 'kill each part in the middle of a sale and count what was lost', example: 'npm run drill' },
   simulate: { summary: 'try the protocol in thousands of seeded orders of events', example: 'npm run simulate' },
+  fuzz: {
+    summary: 'send what the OpenAPI document allows, and what it does not, to every function',
+    example: 'npm run fuzz',
+  },
   services: { summary: 'keep Redis, MariaDB and Kafka up for development', example: 'npm run services -- up' },
   build: { summary: 'bundle each function into its own folder, ready to deploy', example: 'npm run build' },
   deploy: {

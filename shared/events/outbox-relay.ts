@@ -26,6 +26,8 @@ export type OutboxRelayOptions = {
   metrics: Registry
   /** Aborted when the function drains: the relay then works only for `stop`. */
   draining: AbortSignal
+  /** Resolves when the table is there; asked before each look. Default: it is there. */
+  schema?: () => Promise<void>
   /** Events read at once; default 200. */
   batchSize?: number
   /** Keys published in parallel; default 16. */
@@ -144,6 +146,7 @@ export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
 
   /** Works until there is nothing to do, as the only relay of the table. */
   const work = async (): Promise<void> => {
+    await options.schema?.()
     connection ??= await openRawConnection(database)
     const locked = connection
     if (!(await takeLock(locked, options.table))) return

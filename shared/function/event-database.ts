@@ -76,6 +76,7 @@ export function connectEventDatabase(
   const relay = startOutboxRelay({
     database,
     table: outboxTable,
+    schema,
     publish: createPublisher({
       sink: config.K_SINK,
       token: config.K_SINK_TOKEN_FILE ? tokenFromFile(config.K_SINK_TOKEN_FILE) : () => tokens(platformTenant),
