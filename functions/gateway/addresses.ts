@@ -108,9 +108,7 @@ export function rangeOf(text: string): Range {
 }
 
 const inside = (address: Address, ranges: readonly Range[]): boolean =>
-  ranges.some(
-    ([base, bits]) => address.kind() === base.kind() && (address as ipaddr.IPv4).match(base as ipaddr.IPv4, bits),
-  )
+  ranges.some(([base, bits]) => address.kind() === base.kind() && (address as ipaddr.IPv4).match(base, bits))
 
 function partyOf(address: Address): string {
   if (address.kind() === 'ipv4') return address.toString()

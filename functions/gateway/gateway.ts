@@ -44,6 +44,8 @@ export function createGateway(dependencies: GatewayDependencies): RawHandler {
 
   const refuse = (exchange: Exchange, reason: RefusalReason, problem: Problem, headers?: readonly string[]): void => {
     measures.refused(reason)
+    // Where what follows on the connection begins is not known for sure.
+    if (reason === 'malformed') exchange.response.shouldKeepAlive = false
     exchange.refuse(problem, headers)
   }
 

@@ -117,3 +117,27 @@ test.serial('expect – 100-continue is answered here and not sent on; another e
     /^HTTP\/1\.1 417 /,
   )
 })
+
+test.serial('slow – a client that trickles its headers is given up, and nothing reaches a function', async (t) => {
+  const impatient = await startGateway(upstream.url, noLimits, { REQUEST_TIMEOUT_MS: '500' })
+  t.teardown(() => impatient.stop())
+  const before = upstream.requests.length
+  const text = await rawExchange(
+    impatient.url,
+    [`${live} HTTP/1.1\r\n`, 'host: sh', 'op\r\n', 'x-a: 1\r\n'],
+    300,
+    20_000,
+  )
+  t.regex(text, /^HTTP\/1\.1 408 /)
+  t.is(upstream.requests.length, before)
+})
+
+test.serial('large – headers beyond what the parser takes are refused', async (t) => {
+  const text = await rawExchange(
+    gateway.url,
+    [`${live} HTTP/1.1\r\nhost: shop\r\nx-a: ${'a'.repeat(20_000)}\r\n\r\n`],
+    0,
+    20_000,
+  )
+  t.regex(text, /^HTTP\/1\.1 431 /)
+})

@@ -139,7 +139,7 @@ test('HTTP itself – what is malformed gets a problem and a closed connection',
   t.regex(await rawExchange(url, ['GARBAGE\r\n\r\n']), /^HTTP\/1\.1 400 .*application\/problem\+json.*invalid-request/s)
   t.regex(
     await rawExchange(url, [`GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(40_000)}\r\n\r\n`]),
-    /^HTTP\/1\.1 400 .*headers are too large/s,
+    /^HTTP\/1\.1 431 .*headers are too large/s,
   )
   const two = 'content-length: 2\r\ntransfer-encoding: chunked\r\n'
   t.regex(await rawExchange(url, [`POST / HTTP/1.1\r\nhost: x\r\n${two}\r\n0\r\n\r\n`]), /^HTTP\/1\.1 400 /)

@@ -138,5 +138,5 @@ const malformed: { code: ProblemCode; detail: string } = {
 }
 const clientErrors: Record<string, { code: ProblemCode; detail: string }> = {
   ERR_HTTP_REQUEST_TIMEOUT: { code: 'request-timeout', detail: 'The request did not arrive in time.' },
-  HPE_HEADER_OVERFLOW: { code: 'invalid-request', detail: 'The headers are too large.' },
+  HPE_HEADER_OVERFLOW: { code: 'headers-too-large', detail: 'The headers are too large.' },
 }
