@@ -230,6 +230,7 @@ export const routes = [
       params,
       query: z.object({ format: z.enum(['json', 'csv', 'html']).default('json') }),
       reply: reportShape,
+      mediaTypes: ['text/csv', 'text/html'],
       problems: ['not-found', 'dependency-unavailable'],
       timeoutMs: 60_000,
     },
@@ -278,7 +279,7 @@ export const routes = [
   route(
     'GET',
     '/activities/:activityId/live',
-    { auth: 'public', summary: 'The sale as it runs, as a page.', params },
+    { auth: 'public', summary: 'The sale as it runs, as a page.', params, mediaTypes: ['text/html'] },
     () => {
       const { html, headers } = livePage()
       return new Reply(200, html, headers)

@@ -49,7 +49,11 @@ export const routes = [
       summary: 'Who did what in the tenant, newest first.',
       query: z.object({
         actor: identifier.optional(),
-        action: z.string().max(100).optional(),
+        action: z
+          .string()
+          .regex(/^[a-z-]+(\.[a-z-]+)*$/)
+          .max(100)
+          .optional(),
         subject: z.string().max(200).optional(),
         since: instant.optional(),
         until: instant.optional(),

@@ -37,9 +37,14 @@ export const notificationFunction = defineFunction({
         messages: await notification.messages(principal.tenantId, query.recipient, query.limit),
       }),
     ),
-    route('GET', '/notifications/outbox', { auth: 'public', summary: 'The development outbox as a page.' }, () => {
-      return new Reply(200, outboxPage, outboxPageHeaders)
-    }),
+    route(
+      'GET',
+      '/notifications/outbox',
+      { auth: 'public', summary: 'The development outbox as a page.', mediaTypes: ['text/html'] },
+      () => {
+        return new Reply(200, outboxPage, outboxPageHeaders)
+      },
+    ),
   ],
   events: [on(notificationRequested, (event, notification: Notification) => notification.onRequested(event))],
   schedules: [every('sweep', '*/10 * * * *', (notification: Notification) => notification.sweep())],

@@ -37,6 +37,7 @@ const refusals = [
   'sold-out',
   'ended',
   'over-limit',
+  'not-found',
   'paused',
   'not-started',
   'rate-limited',
@@ -88,6 +89,7 @@ export const seckillFunction = defineFunction<SeckillConfig, Seckill>({
         summary: 'What became of the purchase: at once, by long poll (waitSeconds), or as server-sent events.',
         query: z.object({ waitSeconds: z.coerce.number().int().min(0).max(30).optional() }),
         reply: purchaseResult,
+        mediaTypes: ['text/event-stream'],
         problems: ['rate-limited', 'overloaded', 'dependency-unavailable'],
         // Longer than the longest poll.
         timeoutMs: 35_000,
@@ -129,6 +131,7 @@ export const seckillFunction = defineFunction<SeckillConfig, Seckill>({
         summary: 'The sale as it runs; server-sent events each second when asked for.',
         query: liveQuery,
         reply: liveSale,
+        mediaTypes: ['text/event-stream'],
         problems: ['overloaded', 'dependency-unavailable'],
       },
       ({ params, principal, query, headers }, seckill: Seckill) =>

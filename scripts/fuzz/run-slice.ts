@@ -55,7 +55,7 @@ export async function runSlice(slice: Slice, options: RunSliceOptions): Promise<
       '--continue-on-failure',
       `--max-examples=${options.casesPerOperation}`,
       `--seed=${options.seed}`,
-      '--workers=2',
+      '--workers=1',
       '--suppress-health-check=all',
       '--warnings=off',
       '--request-timeout=30',

@@ -91,6 +91,8 @@ export type RouteOptions = RoutePolicy & {
   params?: z.ZodType
   /** Schema of the successful answer, for the documents. */
   reply?: z.ZodType
+  /** Media types of a successful answer that is not JSON: pages, tables, event streams. */
+  mediaTypes?: readonly string[]
   /** Status of the successful answer; default 200. */
   status?: number
   /** Problem codes that this route answers beside the common ones, for the documents. */

@@ -79,10 +79,12 @@ function operationOf(definition: AnyFunction, route: Route<unknown> | HotRoute<u
   const { options, method, path } = route
   const operationId = `${definition.name}-${method.toLowerCase()}${path.replaceAll(/[/:]+/g, '-')}`
   const schemaOf = (schema: z.ZodType, io: 'input' | 'output') => jsonSchema(schema, io, operationId, schemas)
-  const status = options.status ?? (options.reply || route.kind === 'hot-route' ? 200 : 204)
+  const status = options.status ?? (options.reply || options.mediaTypes || route.kind === 'hot-route' ? 200 : 204)
   const declared = new Set([
     ...commonProblems,
     ...refusals[options.auth],
+    // What a path names may not be there.
+    ...(path.includes('/:') ? (['not-found'] as const) : []),
     ...(options.body ? (['payload-too-large', 'unsupported-media-type', 'request-timeout'] as const) : []),
     ...(options.problems ?? []),
   ])
@@ -102,7 +104,14 @@ function operationOf(definition: AnyFunction, route: Route<unknown> | HotRoute<u
     responses: {
       [status]: {
         description: 'Success.',
-        ...(options.reply ? { content: { 'application/json': { schema: schemaOf(options.reply, 'output') } } } : {}),
+        ...(options.reply || options.mediaTypes
+          ? {
+              content: {
+                ...(options.reply ? { 'application/json': { schema: schemaOf(options.reply, 'output') } } : {}),
+                ...Object.fromEntries((options.mediaTypes ?? []).map((type) => [type, {}])),
+              },
+            }
+          : {}),
       },
       ...problemResponses(declared),
     },
