@@ -158,6 +158,26 @@ test('PingSource – is made for each schedule, in UTC', async (t) => {
   })
 })
 
+test('PingSource – what need not be punctual is spread over the minute, by function', async (t) => {
+  const task = (name: string, cron: string) => every(name, cron, nothing)
+  const pings = await manifestsOf(
+    [
+      sample('buyer', { schedules: [task('sweep', '* * * * *'), task('prune', '17 3 * * *')] }),
+      sample('admin', { schedules: [task('look', '*/5 * * * *'), task('count', '* * * * *')] }),
+      sample('seller', { schedules: [every('clock', '* * * * *', nothing, { punctual: true })] }),
+    ],
+    'pings',
+  )
+  const seconds = pings.map(({ metadata: { name, annotations } }) => [name, annotations?.['stampede.io/second']])
+  t.deepEqual(seconds, [
+    ['admin-look', '10'],
+    ['admin-count', '10'],
+    ['buyer-sweep', '32'],
+    ['buyer-prune', undefined],
+    ['seller-clock', undefined],
+  ])
+})
+
 test('generate – refuses a function that subscribes to a type twice', async (t) => {
   const twice = sample('buyer', { events: [on(orderCreated, nothing), on(orderCreated, nothing, { ordered: true })] })
   await t.throwsAsync(generate([twice]), {

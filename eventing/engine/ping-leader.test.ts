@@ -13,29 +13,31 @@ test.after.always(clients.close)
 const start = Date.UTC(2026, 0, 2, 3, 0)
 const minute = (number: number) => new Date(start + number * 60_000).toISOString().slice(11, 16)
 
-const plan = (name: string, cron: string): PingPlan => ({
+const plan = (name: string, cron: string, offsetMs = 0): PingPlan => ({
   name,
   source: '/test',
   cron,
   timezone: 'UTC',
+  offsetMs,
   contentType: undefined,
   data: undefined,
   sink: { kind: 'http', name: 'nobody', url: () => '' },
 })
 
 /** Engines of one group with one clock, which the test moves. */
-async function setUp(t: ExecutionContext) {
+async function setUp(t: ExecutionContext, plans = [plan('each', '* * * * *'), plan('second', '*/2 * * * *')]) {
   const group = `engine-test-pings-${randomBytes(6).toString('hex')}`
   await ensureTopics(clients.kafka, [{ topic: group, partitions: 1 }])
   clients.topics.push(group)
   const clock = { minutes: 0, seconds: 30 }
   const sent: string[] = []
-  const engine = (name: string, settles = true) => {
-    const pings = [plan('each', '* * * * *'), plan('second', '*/2 * * * *')].map((one) => ({
+  /** @param settles does the delivery of this ping come to its end? */
+  const engine = (name: string, settles = (_ping: string): boolean | Promise<boolean> => true) => {
+    const pings = plans.map((one) => ({
       plan: one,
       deliver: async ({ attributes }: { attributes: Record<string, string> }) => {
         sent.push(`${one.name} ${attributes['time']!.slice(11, 16)} by ${name}`)
-        return settles
+        return settles(one.name)
       },
     }))
     const leader = new PingLeader({
@@ -115,7 +117,7 @@ test('pings – a leader that comes after a long time does not send all of it', 
 
 test('pings – what the end of an engine cut off is sent again by the next one', async (t) => {
   const { clock, sent, engine } = await setUp(t)
-  const first = engine('first', false)
+  const first = engine('first', () => false)
   await until(() => first.leads)
   clock.minutes = 1
   await until(() => sent.length === 1)
@@ -129,5 +131,35 @@ test('pings – what the end of an engine cut off is sent again by the next one'
     `each ${minute(1)} by second`,
     `each ${minute(2)} by second`,
     `second ${minute(2)} by second`,
+  ])
+})
+
+test('pings – each at its second; one that does not end holds up no other, and what follows it is not taken for sent', async (t) => {
+  const { clock, sent, engine, recorded } = await setUp(t, [
+    plan('punctual', '* * * * *'),
+    plan('late', '* * * * *', 40_000),
+  ])
+  const never = Promise.withResolvers<boolean>()
+  const first = engine('first', (ping) => ping === 'late' || never.promise)
+  await until(() => first.leads)
+  const before = await recorded()
+  clock.minutes = 1
+  clock.seconds = 5
+  await until(() => sent.length === 2)
+  t.deepEqual(sent, [`late ${minute(0)} by first`, `punctual ${minute(1)} by first`])
+  clock.seconds = 45
+  await until(() => sent.length === 3)
+  t.is(sent[2], `late ${minute(1)} by first`)
+  t.is(await recorded(), before)
+  never.resolve(false)
+  await first.stop(1_000)
+  t.is(await recorded(), before)
+  sent.length = 0
+  engine('second')
+  await until(() => sent.length >= 3)
+  t.deepEqual(sent.toSorted(), [
+    `late ${minute(0)} by second`,
+    `late ${minute(1)} by second`,
+    `punctual ${minute(1)} by second`,
   ])
 })

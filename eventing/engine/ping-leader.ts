@@ -1,5 +1,5 @@
 /**
- * Many engines, one that sends the pings: whoever has the only partition of a control topic. Up to which minute they were sent is
+ * Many engines, one that sends the pings: whoever has the only partition of a control topic. Up to when they were sent is
  * kept with the group's committed offset, so that the next leader neither repeats nor leaves out one. A leader that has lost its
  * group without knowing it stops by itself when no heartbeat was answered for the time of a session.
  */
@@ -9,7 +9,7 @@ import { createConsumer } from '@stampede/shared/kafka/connect.ts'
 import { assignerThatWaits } from './before-join.ts'
 import type { Deliver } from './deliver.ts'
 import type { EngineLog } from './log.ts'
-import { minuteMs, momentsSince, pingEvent, scheduleOf } from './pings.ts'
+import { dueSince, pingEvent, scheduleOf, type Due } from './pings.ts'
 import type { PingPlan } from './plan.ts'
 
 export type PingLeaderOptions = {
@@ -24,20 +24,24 @@ export type PingLeaderOptions = {
   pollMs?: number
 }
 
+type Ping = { plan: PingPlan; deliver: Deliver; offsetMs: number; isDue: (minute: Date) => boolean }
+
 const restartPauseMs = 1_000
 /** How long a leader holds up the group for pings that it is sending. */
 const resignTimeoutMs = 5_000
 
 export class PingLeader {
   readonly #options: PingLeaderOptions
-  readonly #pings: { plan: PingPlan; deliver: Deliver; isDue: (at: Date) => boolean }[]
+  readonly #pings: Ping[]
   readonly #now: () => number
   #consumer: Consumer | undefined
   #leads = false
   #heartbeatMs = 0
-  /** The last minute whose pings were sent; undefined before it is read from Kafka. */
+  /** What was due until then was sent; undefined before it is read from Kafka. */
   #lastMs: number | undefined
   #round: Promise<void> = Promise.resolve()
+  /** A round was cut off: nothing after it may be recorded. */
+  #isCut = false
   #timer: NodeJS.Timeout | undefined
   /** A question to Kafka that is open: its client must not be closed before, or it would connect anew. */
   #asked: Promise<unknown> = Promise.resolve()
@@ -50,7 +54,12 @@ export class PingLeader {
   constructor(options: PingLeaderOptions) {
     this.#options = options
     this.#now = options.now ?? Date.now
-    this.#pings = options.pings.map(({ plan, deliver }) => ({ plan, deliver, isDue: scheduleOf(plan) }))
+    this.#pings = options.pings.map(({ plan, deliver }) => ({
+      plan,
+      deliver,
+      offsetMs: plan.offsetMs,
+      isDue: scheduleOf(plan),
+    }))
   }
 
   /** Does this engine send the pings at the moment? */
@@ -132,7 +141,7 @@ export class PingLeader {
       this.#asked = asked.catch(() => {})
       const [found] = await asked
       const recorded = Date.parse(found?.partitions[0]?.metadata ?? '')
-      const current = Math.floor(this.#now() / minuteMs) * minuteMs
+      const current = this.#now()
       // Before `run` has returned, kafkajs drops commits without a word.
       await running
       if (Number.isNaN(recorded)) await this.#record(consumer, current)
@@ -150,23 +159,31 @@ export class PingLeader {
 
   #check(): void {
     if (!this.leads) return
-    const moments = momentsSince(this.#lastMs, this.#now())
-    const last = moments.at(-1)
-    if (!last) return
-    this.#lastMs = last.getTime()
-    // Rounds run one after the other, so that what is recorded never goes back; the pings of a round run side by side.
-    this.#round = this.#round.then(() => this.#send(moments, last))
+    const found = dueSince(this.#pings, this.#lastMs, this.#now())
+    if (!found) return
+    this.#lastMs = found.untilMs
+    // Rounds may overlap, a function that does not answer holds up nobody else; what is recorded never goes back.
+    const before = this.#round
+    const sending = this.#send(found.due)
+    this.#round = before.then(async () => this.#settle(await sending, found.untilMs))
   }
 
-  async #send(moments: readonly Date[], last: Date): Promise<void> {
-    const { group, log } = this.#options
+  /** False: cut off by the end of this engine. */
+  async #send(due: readonly Due<Ping>[]): Promise<boolean> {
     const signals = { pauses: this.#pauses.signal, requests: this.#requests.signal }
-    const due = moments.flatMap((at) => this.#pings.filter(({ isDue }) => isDue(at)).map((ping) => ({ ...ping, at })))
-    const settled = await Promise.all(due.map(({ plan, deliver, at }) => deliver(pingEvent(plan, at), signals)))
-    // Cut off by the end of this engine: the next leader sends the round again, as the same events.
-    if (settled.includes(false)) return
+    const settled = await Promise.all(
+      due.map(({ ping: { plan, deliver }, minute }) => deliver(pingEvent(plan, minute), signals)),
+    )
+    return !settled.includes(false)
+  }
+
+  async #settle(isSent: boolean, untilMs: number): Promise<void> {
+    const { group, log } = this.#options
+    // The next leader sends this round again, as the same events, and those after it.
+    this.#isCut ||= !isSent
+    if (this.#isCut) return
     try {
-      await this.#record(this.#consumer!, last.getTime())
+      await this.#record(this.#consumer!, untilMs)
     } catch (error) {
       log.debug({ group, error: (error as Error).message }, 'pings: not recorded; another leader may send them again')
     }

@@ -24,17 +24,32 @@ export function scheduleOf({ cron, timezone }: Pick<PingPlan, 'cron' | 'timezone
   return (at) => job.nextRun(new Date(at.getTime() - 1))?.getTime() === at.getTime()
 }
 
-export const minuteMs = 60_000
+const minuteMs = 60_000
 /** A leader that takes over sends what was due while there was none, at most so far back. */
 export const catchUpMs = 5 * minuteMs
 
-/** The whole minutes after `lastMs` up to `nowMs`, in order. Without a last one nothing was missed. */
-export function momentsSince(lastMs: number | undefined, nowMs: number): Date[] {
-  const current = Math.floor(nowMs / minuteMs) * minuteMs
-  if (lastMs === undefined) return []
-  const moments: Date[] = []
-  for (let at = Math.max(lastMs + minuteMs, current - catchUpMs + minuteMs); at <= current; at += minuteMs) {
-    moments.push(new Date(at))
+export type Due<T> = { ping: T; minute: Date }
+
+/**
+ * What became due after `lastMs` and until `nowMs`, and up to when that was. A ping is due its offset after each minute that is on
+ * its schedule. Without a last time nothing was missed.
+ */
+export function dueSince<T extends { offsetMs: number; isDue: (minute: Date) => boolean }>(
+  pings: readonly T[],
+  lastMs: number | undefined,
+  nowMs: number,
+): { due: Due<T>[]; untilMs: number } | undefined {
+  if (lastMs === undefined) return undefined
+  const afterMs = Math.max(lastMs, nowMs - catchUpMs)
+  let untilMs = afterMs
+  const due: Due<T>[] = []
+  for (let minute = Math.floor(afterMs / minuteMs) * minuteMs; minute <= nowMs; minute += minuteMs) {
+    for (const ping of pings) {
+      const atMs = minute + ping.offsetMs
+      if (atMs <= afterMs || atMs > nowMs) continue
+      untilMs = Math.max(untilMs, atMs)
+      if (ping.isDue(new Date(minute))) due.push({ ping, minute: new Date(minute) })
+    }
   }
-  return moments
+  return untilMs === afterMs ? undefined : { due, untilMs }
 }

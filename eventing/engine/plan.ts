@@ -46,6 +46,8 @@ export type PingPlan = {
   source: string
   cron: string
   timezone: string
+  /** Milliseconds after the beginning of a minute that is on the schedule. */
+  offsetMs: number
   contentType: string | undefined
   data: Buffer | undefined
   sink: Target
@@ -236,10 +238,19 @@ function planPing(plan: EnginePlan, ping: PingSourceManifest, targets: Targets, 
     source: `/apis/v1/namespaces/${namespace}/pingsources/${name}`,
     cron: spec.schedule,
     timezone: spec.timezone ?? 'UTC',
+    offsetMs: planSecond(ping, problems) * 1_000,
     contentType: spec.contentType,
     data: data || undefined,
     sink: targets(spec.sink, namespace, `PingSource ${name}`),
   })
+}
+
+/** Not known to Knative, whose schedules have minutes only: keeps functions from waking up all at once. */
+function planSecond({ metadata: { name, annotations } }: PingSourceManifest, problems: string[]): number {
+  const text = annotations['stampede.io/second'] ?? '0'
+  if (/^[1-5]?[0-9]$/.test(text)) return Number(text)
+  problems.push(`PingSource ${name}: stampede.io/second "${text}" is not between 0 and 59`)
+  return 0
 }
 
 function planPingGroup(plan: EnginePlan, pings: readonly PingSourceManifest[]): void {

@@ -1,19 +1,49 @@
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
 import { functionDestination, metadata } from './names.ts'
 
+/** Seconds of a minute over which what need not be punctual is spread: not the first, when punctual tasks run. */
+const spread = { fromSeconds: 10, toSeconds: 55 } as const
+
+/**
+ * Cron knows minutes only, and every minute many functions would wake up in the same second. The engine keeps the second of the
+ * annotation; Knative's PingSource knows nothing of the kind and pings at the beginning of the minute.
+ */
+export const secondAnnotation = 'stampede.io/second'
+
 export function pingSources(functions: readonly AnyFunction[]): object[] {
+  const seconds = secondsOf(functions)
   return functions.flatMap(({ name, schedules = [] }) =>
-    schedules.map(({ task, cron }) => ({
-      apiVersion: 'sources.knative.dev/v1',
-      kind: 'PingSource',
-      metadata: metadata(`${name}-${task}`),
-      spec: {
-        schedule: cron,
-        timezone: 'UTC',
-        contentType: 'application/json',
-        data: JSON.stringify({ function: name, task }),
-        sink: functionDestination(name),
-      },
-    })),
+    schedules.map((schedule) => {
+      const second = isSpread(schedule) ? seconds.get(name) : undefined
+      return {
+        apiVersion: 'sources.knative.dev/v1',
+        kind: 'PingSource',
+        metadata: metadata(
+          `${name}-${schedule.task}`,
+          second === undefined ? undefined : { [secondAnnotation]: String(second) },
+        ),
+        spec: {
+          schedule: schedule.cron,
+          timezone: 'UTC',
+          contentType: 'application/json',
+          data: JSON.stringify({ function: name, task: schedule.task }),
+          sink: functionDestination(name),
+        },
+      }
+    }),
   )
+}
+
+type FunctionSchedule = NonNullable<AnyFunction['schedules']>[number]
+
+/** What runs once a day has a minute of its own already. */
+const isSpread = ({ cron, options }: FunctionSchedule): boolean =>
+  options.punctual !== true && cron.trim().split(/\s+/)[1] === '*'
+
+/** One second for each function, whatever it has to do: it wakes up once for all of it. */
+function secondsOf(functions: readonly AnyFunction[]): Map<string, number> {
+  const names = functions.filter(({ schedules = [] }) => schedules.some(isSpread)).map(({ name }) => name)
+  const { fromSeconds, toSeconds } = spread
+  const step = (toSeconds - fromSeconds) / Math.max(1, names.length)
+  return new Map(names.toSorted().map((name, index) => [name, Math.floor(fromSeconds + index * step)]))
 }

@@ -26,7 +26,8 @@ export const activityFunction = defineFunction({
     }),
   ],
   schedules: [
-    every('clock', '* * * * *', tick),
+    // Sales begin and end with a minute.
+    every('clock', '* * * * *', tick, { punctual: true }),
     every('prune-inbox', '27 3 * * *', (activities: ActivityService) => activities.pruneInbox()),
   ],
   ready: (activities) => activities.ready(),

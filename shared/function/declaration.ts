@@ -175,7 +175,17 @@ export type Subscription<Dependencies> = {
 }
 
 /** Work that a PingSource starts; `cron` has five fields, in UTC. The PingSource's data is `{ function, task }`. */
-export type Schedule<Dependencies> = { task: string; cron: string; run: (dependencies: Dependencies) => Promise<void> }
+export type Schedule<Dependencies> = {
+  task: string
+  cron: string
+  run: (dependencies: Dependencies) => Promise<void>
+  options: ScheduleOptions
+}
+
+export type ScheduleOptions = {
+  /** Runs when its minute begins. Else it may be some seconds later, so that not every function wakes up at once. */
+  punctual?: boolean
+}
 
 /** What the host lends to a function. */
 export type HostServices = {
@@ -278,6 +288,7 @@ export function every<Dependencies>(
   task: string,
   cron: string,
   run: (dependencies: Dependencies) => Promise<void>,
+  options: ScheduleOptions = {},
 ): Schedule<Dependencies> {
-  return { task, cron, run }
+  return { task, cron, run, options }
 }
