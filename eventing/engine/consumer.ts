@@ -5,6 +5,7 @@ import type { EventMessage } from '@stampede/shared/events/cloud-event.ts'
 import { createConsumer, rebalanceTimeoutMs } from '@stampede/shared/kafka/connect.ts'
 import { assignerThatWaits } from './before-join.ts'
 import type { Deliver } from './deliver.ts'
+import { Gather } from './gather.ts'
 import { Lanes } from './lanes.ts'
 import type { EngineLog } from './log.ts'
 import type { ConsumerMetrics } from './metrics.ts'
@@ -31,7 +32,13 @@ export type EventConsumerOptions = {
   fetchCommitted: () => Promise<readonly StartOffset[]>
 }
 
-type Partition = { topic: string; partition: number; lanes: Lanes<EventMessage>; committed: bigint | undefined }
+type Partition = {
+  topic: string
+  partition: number
+  lanes: Lanes<EventMessage>
+  committed: bigint | undefined
+  gather: Gather
+}
 
 const restartPauseMs = 1_000
 /**
@@ -40,8 +47,6 @@ const restartPauseMs = 1_000
  */
 const releaseTimeoutMs = rebalanceTimeoutMs - 2_500
 const releaseCommitMs = 1_000
-/** Records gather for this long between two fetches of a flow. */
-const gatherMs = 20
 
 export class EventConsumer {
   readonly #options: EventConsumerOptions
@@ -221,7 +226,8 @@ export class EventConsumer {
         return false
       }
     }
-    return { topic, partition, committed: undefined, lanes: new Lanes({ ordered: plan.ordered, concurrency, run }) }
+    const lanes = new Lanes({ ordered: plan.ordered, concurrency, run })
+    return { topic, partition, committed: undefined, lanes, gather: new Gather() }
   }
 
   /** Commits the first offsets: without them a crash before the first commit would skip what came meanwhile. */
@@ -291,7 +297,7 @@ export class EventConsumer {
     await payload.heartbeat()
     // Every consumer group fetches every event of the topic: under load they come in batches, not one by one. The first event after
     // a pause in the flow is not held up.
-    await sleep(gatherMs)
+    await sleep(state.gather.pauseMs(batch.messages.length, performance.now()))
   }
 
   #commit(options: { asSignOfLife?: boolean } = {}): Promise<void> {

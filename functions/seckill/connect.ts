@@ -104,6 +104,9 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     get lingerMs() {
       return pace.relay.lingerMs
     },
+    get lingerMaxMs() {
+      return pace.relay.lingerMaxMs
+    },
     claimIdleMs: config.RELAY_CLAIM_IDLE_MS,
     sweepMs: config.RELAY_SWEEP_MS,
     delivered: (_bucket, purchases) => gate?.delivered(purchases),

@@ -13,7 +13,7 @@ import { passRequired, seckillSettings, type SeckillSettings } from './settings.
 export type LiveSettings = {
   purchases: { rate: number; burst: number; passRequired: boolean }
   decisions: { batch: number; callsInFlight: number; queue: number; timeoutMs: number }
-  relay: { batchPurchases: number; lingerMs: number }
+  relay: { batchPurchases: number; lingerMs: number; lingerMaxMs: number }
 }
 
 /** Throws when the environment gives settings that cannot be. */
@@ -51,6 +51,7 @@ function liveOf(settings: SeckillSettings, { DECISION_TIMEOUT_MS, DURABILITY }: 
       batchPurchases: relay.batch,
       // Buyers wait for Kafka then.
       lingerMs: DURABILITY === 'kafka' ? Math.min(2, relay.lingerMs) : relay.lingerMs,
+      lingerMaxMs: DURABILITY === 'kafka' ? 2 : relay.lingerMaxMs,
     },
   }
 }

@@ -77,3 +77,25 @@ test('relay loop – the sweep finds what a dead process left, and claims what i
   t.true(await relay.drain(5_000))
   t.deepEqual(users.sort(), ['ann', 'bob'])
 })
+
+test('relay loop – while few purchases come at a time they gather for longer', async (t) => {
+  const flow = async (lingerMaxMs: number) => {
+    const { bucket, press } = await saleWith(0, 0)
+    const sizes: number[] = []
+    const send = async (messages: readonly RelayMessage[]) => void sizes.push(numbersOf(messages).length)
+    const relay = startRelay({ ...loopOptions(send, 'one'), lingerMs: 5, lingerMaxMs })
+    for (let number = 0; number < 60; number++) {
+      await press(`user-${number}`)
+      relay.wake(bucket)
+      await sleep(5)
+    }
+    t.true(await relay.drain(5_000))
+    t.is(
+      sizes.reduce((sum, size) => sum + size, 0),
+      60,
+    )
+    return sizes.length
+  }
+  const [small, large] = [await flow(5), await flow(100)]
+  t.true(large * 2 < small, `${large} and ${small} batches`)
+})

@@ -7,6 +7,7 @@ import type { Logger } from 'pino'
 import type { AcceptedPurchase } from '@stampede/eventing/catalogue/events.ts'
 import type { BucketRef, SaleStore } from '@stampede/shared/sale/types.ts'
 import type { Counters } from './counters.ts'
+import { createLinger, type Linger } from './linger.ts'
 import { createPauses } from './pauses.ts'
 import {
   newRelayState,
@@ -23,8 +24,10 @@ export type RelayLoopOptions = RelayOptions & {
   send: RelayEffects['send']
   log: Pick<Logger, 'warn' | 'error'>
   counters: Counters
-  /** May change from batch to batch, as `batchPurchases`. */
+  /** Purchases gather for this long before the first step of a flow. May change from step to step, as the next and `batchPurchases`. */
   readonly lingerMs: number
+  /** While few come, the pause between steps grows up to this: each event costs everybody behind it the same, however small it is. */
+  readonly lingerMaxMs: number
   sweepMs: number
   /** Called after Kafka has acknowledged the purchases. */
   delivered?: (bucket: BucketRef, purchases: readonly AcceptedPurchase[]) => void
@@ -49,6 +52,7 @@ type Loop = {
   claimAtMs: number
   failures: number
   usedAtMs: number
+  linger: Linger
 }
 
 const maximumRunning = 32
@@ -89,6 +93,7 @@ export function startRelay(options: RelayLoopOptions): Relay {
         claimAtMs: now(),
         failures: 0,
         usedAtMs: now(),
+        linger: createLinger(options),
       }
       loops.set(key, loop)
     }
@@ -146,14 +151,18 @@ export function startRelay(options: RelayLoopOptions): Relay {
         claim,
       )
       loop.failures = 0
-      if (entries === 0) return false
+      if (entries === 0) {
+        loop.linger.flowEnded()
+        return false
+      }
       counters.relayed.add('batches')
       counters.relayed.add('events', events)
       counters.relayed.add('purchases', purchases)
       if (oldestAcceptedAtMs !== undefined) lagMs = Math.max(0, now() - oldestAcceptedAtMs)
       // A full batch has more behind it; a small one lets the next gather.
       if (purchases < options.batchPurchases / 2) {
-        if (!stopping && options.lingerMs > 0) await sleep(options.lingerMs)
+        const pauseMs = loop.linger.after(purchases)
+        if (!stopping && pauseMs > 0) await sleep(pauseMs)
       }
       return true
     } catch (error) {

@@ -46,7 +46,8 @@ export async function startOutboxes() {
         const { verdicts } = await store.purchase(bucket, purchases)
         for (const verdict of verdicts) if (verdict.outcome === 'accepted') accepted.push(verdict.orderNumber)
       }
-      return { bucket, accepted }
+      const press = (userId: string) => store.purchase(bucket, [{ userId, quantity: 1, orderNumber: nextNumber() }])
+      return { bucket, accepted, press }
     },
     outboxLength: async (bucket: BucketRef) => (await store.snapshot(bucket))?.outboxLength,
     loopOptions: (send: RelayLoopOptions['send'], consumer: string): RelayLoopOptions => ({
@@ -59,6 +60,7 @@ export async function startOutboxes() {
       log: silent,
       counters: createCounters(new Registry()),
       lingerMs: 1,
+      lingerMaxMs: 1,
       sweepMs: 60_000,
     }),
     stop: async () => {

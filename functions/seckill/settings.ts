@@ -41,6 +41,8 @@ export const settingsEnvironment = {
   RELAY_BATCH: number(1_000, 1, 10_000),
   /** How long the relay lets purchases gather before it reads. */
   RELAY_LINGER_MS: number(20, 0, 1_000),
+  /** Up to so long while few come: a batch of three costs as much behind the relay as one of fifty. */
+  RELAY_LINGER_MAX_MS: number(200, 0, 1_000),
 }
 
 const environmentSchema = z.object(settingsEnvironment)
@@ -84,6 +86,7 @@ export function seckillSettings(environment: SettingsEnvironment) {
         .strictObject({
           batch: whole(1, 10_000).default(environment.RELAY_BATCH),
           lingerMs: whole(0, 1_000).default(environment.RELAY_LINGER_MS),
+          lingerMaxMs: whole(0, 1_000).default(environment.RELAY_LINGER_MAX_MS),
         })
         .prefault({}),
       passes: z

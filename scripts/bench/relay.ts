@@ -39,6 +39,7 @@ export async function measureRelay(context: BenchContext): Promise<Partial<Bench
         shards: 8,
         batchPurchases: 1_000,
         claimIdleMs: 60_000,
+        lingerMaxMs: 0,
         lingerMs: 0,
         sweepMs: 3_600_000,
         delivered: (_bucket, purchases) => {
