@@ -42,6 +42,11 @@ type Partition = {
 
 const restartPauseMs = 1_000
 /**
+ * Each consumer asks Kafka about all of its partitions so often while nothing happens; every 250 ms, the nine consumers of this
+ * platform took 7 % of a core in each engine.
+ */
+export const fetchWaitMs = 1_000
+/**
  * Time for deliveries that run when the group forms anew. Less than the group waits for its members; while it passes, commits tell
  * the group that this member lives. What takes longer may be delivered by the next owner of the partition at the same time.
  */
@@ -120,6 +125,7 @@ export class EventConsumer {
     const consumer = createConsumer(kafka, {
       groupId: plan.groupId,
       sessionTimeoutMs,
+      fetchWaitMs,
       partitionAssigner: assignerThatWaits(() => this.#release()),
     })
     this.#consumer = consumer

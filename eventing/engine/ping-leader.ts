@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Admin, Consumer, Kafka } from 'kafkajs'
 import { createConsumer } from '@stampede/shared/kafka/connect.ts'
 import { assignerThatWaits } from './before-join.ts'
+import { fetchWaitMs } from './consumer.ts'
 import type { Deliver } from './deliver.ts'
 import type { EngineLog } from './log.ts'
 import { dueSince, pingEvent, scheduleOf, type Due } from './pings.ts'
@@ -90,7 +91,7 @@ export class PingLeader {
     const { kafka, group, log, sessionTimeoutMs } = this.#options
     if (this.#stopping) return
     const partitionAssigner = assignerThatWaits(() => this.#resign())
-    const consumer = createConsumer(kafka, { groupId: group, sessionTimeoutMs, partitionAssigner })
+    const consumer = createConsumer(kafka, { groupId: group, sessionTimeoutMs, fetchWaitMs, partitionAssigner })
     this.#consumer = consumer
     const running = Promise.withResolvers<void>()
     const again = () => {
