@@ -41,10 +41,7 @@ type Partition = {
 }
 
 const restartPauseMs = 1_000
-/**
- * Each consumer asks Kafka about all of its partitions so often while nothing happens; every 250 ms, the nine consumers of this
- * platform took 7 % of a core in each engine.
- */
+/** Each consumer asks Kafka about all of its partitions so often while nothing happens, and so does each other one in each engine. */
 export const fetchWaitMs = 1_000
 /**
  * Time for deliveries that run when the group forms anew. Less than the group waits for its members; while it passes, commits tell

@@ -1,5 +1,6 @@
 /** Kafka clients with the settings that were measured to work well with a KRaft cluster, and with limits on every wait. */
 import { Kafka, logLevel, Partitioners, type Consumer, type PartitionAssigner, type Producer } from 'kafkajs'
+import { calmRequestQueues } from './calm-queue.ts'
 
 /** The part of pino's logger that is needed here. */
 export type KafkaLog = {
@@ -34,6 +35,7 @@ const methods = {
 
 /** Makes a client; nothing is connected yet. */
 export function createKafka(options: KafkaOptions): Kafka {
+  calmRequestQueues()
   const { log } = options
   return new Kafka({
     brokers: [...options.brokers],

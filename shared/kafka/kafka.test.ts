@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import type { KafkaMessage } from 'kafkajs'
+import RequestQueue from 'kafkajs/src/network/requestQueue/index.js'
 import type { EventMessage } from '../events/cloud-event.ts'
 import { serviceAddresses } from '../testing/services.ts'
 import { decodeKafka, encodeKafka } from './cloud-event.ts'
@@ -108,4 +110,20 @@ test('Kafka binding – an event comes back from a real topic, its key is the pa
     records.map(({ key }) => key?.toString()),
     ['k1', undefined, undefined],
   )
+})
+
+test.serial('clients – one that has nothing to do does nothing', async (t) => {
+  const { checkPendingRequests } = RequestQueue.prototype
+  let looks = 0
+  RequestQueue.prototype.checkPendingRequests = function () {
+    looks += 1
+    return checkPendingRequests.call(this)
+  }
+  t.teardown(() => (RequestQueue.prototype.checkPendingRequests = checkPendingRequests))
+  const idle = createProducer(createKafka({ brokers: serviceAddresses().kafkaBrokers, clientId: 'idle' }))
+  await idle.connect()
+  const before = looks
+  await sleep(500)
+  await idle.disconnect()
+  t.true(looks - before < 20, `${looks - before} looks at an empty queue`)
 })
