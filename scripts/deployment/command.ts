@@ -80,6 +80,7 @@ const gatewayFlags = {
 } as const satisfies OptionTable
 
 const verifyFlags = {
+  ...gatewayFlags,
   ingress: { type: 'string', placeholder: 'HOST:PORT', help: 'address of the ingress; default: found' },
   tokenCommand: {
     type: 'string',

@@ -56,6 +56,7 @@ export async function runStep(
       }
       const report = await verify(context, {
         ingress: options.ingress,
+        domain: options.domain,
         tokenFor: await tokensFor(context, options.tokenCommand),
         waitMs: options.waitSeconds * 1_000,
       })

@@ -10,6 +10,7 @@ type Answer = [number, object]
 /** An ingress with the platform's answers behind it; `over` replaces some, by `METHOD path` with the activity's id as ID. */
 async function ingress(t: ExecutionContext, over: Record<string, (calls: number) => Answer> = {}) {
   const requests: string[] = []
+  const hosts = new Set<string | undefined>()
   const answers: Record<string, (calls: number) => Answer> = {
     'GET /health/readiness': () => [200, {}],
     'POST /api/v1/activities': () => [201, { activityId: 'ID' }],
@@ -34,6 +35,7 @@ async function ingress(t: ExecutionContext, over: Record<string, (calls: number)
   }
   const server = http.createServer((request, response) => {
     const path = `${request.method} ${(request.url ?? '').replace(/stocks\/verify-.*/, 'stocks/V')}`
+    hosts.add(request.headers.host)
     requests.push(`${request.headers.host?.split('.')[0]} ${path}`)
     const calls = requests.filter((line) => line.endsWith(` ${path}`)).length
     const [status, body] = path.startsWith('PUT') ? [200, {}] : (answers[path]?.(calls) ?? [404, { path }])
@@ -41,7 +43,7 @@ async function ingress(t: ExecutionContext, over: Record<string, (calls: number)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => server.close())
-  return { requests, address: `127.0.0.1:${(server.address() as AddressInfo).port}` }
+  return { requests, hosts, address: `127.0.0.1:${(server.address() as AddressInfo).port}` }
 }
 
 function cluster() {
@@ -70,7 +72,7 @@ test('verify – solves the challenge before the pass', async (t) => {
 test('verify – goes the whole way, each function by its Host, and cleans up', async (t) => {
   const { requests, address } = await ingress(t)
   const { context, said } = testContext(cluster())
-  const report = await verify(context, { ingress: address, tokenFor, waitMs: 20_000 })
+  const report = await verify(context, { ingress: address, domain: undefined, tokenFor, waitMs: 20_000 })
   t.is(report.steps.find(({ step }) => step === 'the sale begins')?.ms, 3_300, "by the sale's own clock")
   t.true(report.ok, said.join('\n'))
   t.is(report.orderNumber, 'N')
@@ -84,7 +86,7 @@ test('verify – goes the whole way, each function by its Host, and cleans up', 
 test('verify – names the step that failed and where to look, and still cleans up', async (t) => {
   const { requests, address } = await ingress(t, { 'GET /api/v1/orders/N': () => [404, {}] })
   const { context, said } = testContext(cluster())
-  const report = await verify(context, { ingress: address, tokenFor, waitMs: 20_000 })
+  const report = await verify(context, { ingress: address, domain: undefined, tokenFor, waitMs: 20_000 })
   t.false(report.ok)
   t.like(report.steps.at(-1), { step: 'the order is stored (Redis → Kafka → source → order)', ok: false })
   t.true(said.some((line) => /Worth a look:[\s\S]*serving\.knative\.dev\/service=order/.test(line)))
@@ -95,7 +97,12 @@ test('verify – a second purchase that is accepted is a failure', async (t) => 
   const { requests, address } = await ingress(t, {
     'POST /api/v1/seckill/ID/purchases': () => [202, { orderNumber: 'N' }],
   })
-  const report = await verify(testContext(cluster()).context, { ingress: address, tokenFor, waitMs: 20_000 })
+  const report = await verify(testContext(cluster()).context, {
+    ingress: address,
+    domain: undefined,
+    tokenFor,
+    waitMs: 20_000,
+  })
   t.false(report.ok)
   t.like(report.steps.at(-1), { step: 'a second purchase is refused', ok: false })
   t.true(requests.includes('activity POST /api/v1/activities/ID/close'))
@@ -108,7 +115,12 @@ test('verify – a pre-check that is not content is a failure with its reasons',
       { ok: false, items: [{ item: 'stock', ok: false, detail: 'too little' }] },
     ],
   })
-  const report = await verify(testContext(cluster()).context, { ingress: address, tokenFor, waitMs: 20_000 })
+  const report = await verify(testContext(cluster()).context, {
+    ingress: address,
+    domain: undefined,
+    tokenFor,
+    waitMs: 20_000,
+  })
   t.like(report.steps.at(-1), { step: 'pre-check', ok: false, detail: 'not ready: stock (too little)' })
 })
 
@@ -128,7 +140,12 @@ test('verify – a refusal for another reason than the first purchase is a failu
     'POST /api/v1/seckill/ID/purchases': (calls) =>
       calls === 1 ? [202, { orderNumber: 'N' }] : [409, { code: 'sold-out' }],
   })
-  const report = await verify(testContext(cluster()).context, { ingress: address, tokenFor, waitMs: 20_000 })
+  const report = await verify(testContext(cluster()).context, {
+    ingress: address,
+    domain: undefined,
+    tokenFor,
+    waitMs: 20_000,
+  })
   t.like(report.steps.at(-1), { step: 'a second purchase is refused', ok: false })
 })
 
@@ -140,4 +157,12 @@ test('tokens – by the command, which knows for whom; without a key and a comma
   const silent = await tokensFor(context, 'echo no access >&2; exit 3')
   await t.throwsAsync(silent('one', []), { message: /gave no token: no access/ })
   await t.throwsAsync(tokensFor(context, undefined), { message: /stampede-signing.*--token-command/ })
+})
+
+test('verify – with a domain each function is asked by the name it has there', async (t) => {
+  const { hosts, address } = await ingress(t)
+  const { context } = testContext(cluster())
+  const { ok, steps } = await verify(context, { ingress: address, domain: 'shop.test', tokenFor, waitMs: 20_000 })
+  t.true(ok, JSON.stringify(steps))
+  t.deepEqual([...hosts].sort(), ['activity.shop.test', 'inventory.shop.test', 'order.shop.test', 'seckill.shop.test'])
 })
