@@ -6,6 +6,7 @@ import { parseDocument } from 'yaml'
 import { runProgram } from '../cluster/run-program.ts'
 import { DeployError, namespace, type DeployContext } from './context.ts'
 import { folderOf } from './function-images.ts'
+import { stageLabel } from './manifests.ts'
 
 const deployWithinMs = 300_000
 
@@ -23,7 +24,7 @@ export async function funcDeploy(context: DeployContext, name: string, image: st
       filter: (source) => !/[/\\](node_modules|\.func)([/\\]|$)/.test(source.slice(folderOf(name).length)),
     })
     const file = join(folder, 'func.yaml')
-    await writeFile(file, withoutSubscriptions(await readFile(file, 'utf8')))
+    await writeFile(file, forStep(await readFile(file, 'utf8'), name))
     const result = await runProgram(
       'func',
       ['deploy', '--path', folder, '--build=false', '--push=false', '--image', image, '--namespace', namespace],
@@ -48,11 +49,23 @@ export async function funcDeploy(context: DeployContext, name: string, image: st
 }
 
 /**
- * The Triggers come from the step `eventing`, ordered where order matters. Those that func would make from the subscriptions
- * would deliver each event a second time.
+ * Without subscriptions: the Triggers come from the step `eventing`, ordered where order matters. Those that func would make would
+ * deliver each event a second time. With the labels that the manifests have: func replaces all that are there, and the network
+ * policies, `status` and `cleanup` go by them. With the function's own account, which has no rights.
  */
-export function withoutSubscriptions(funcYaml: string): string {
+export function forStep(funcYaml: string, name: string): string {
   const document = parseDocument(funcYaml)
   document.deleteIn(['deploy', 'subscriptions'])
+  const labels = {
+    'app.kubernetes.io/name': name,
+    'app.kubernetes.io/component': 'function',
+    'app.kubernetes.io/part-of': 'stampede',
+    [stageLabel]: 'services',
+  }
+  document.setIn(
+    ['deploy', 'labels'],
+    document.createNode(Object.entries(labels).map(([key, value]) => ({ key, value }))),
+  )
+  document.setIn(['deploy', 'serviceAccountName'], name)
   return document.toString()
 }

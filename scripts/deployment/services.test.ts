@@ -1,6 +1,7 @@
 import test from 'ava'
+import { parse } from 'yaml'
 import { DeployError } from './context.ts'
-import { withoutSubscriptions } from './func-deploy.ts'
+import { forStep } from './func-deploy.ts'
 import { containersOf } from './manifests.ts'
 import { services, type ServicesOptions } from './services.ts'
 import { changes, memoryCluster, testContext, type MemoryCluster } from './testing.ts'
@@ -222,11 +223,22 @@ test('services – a dry run builds and changes nothing', async (t) => {
   t.deepEqual(changes(cluster), [])
 })
 
-test('func – deploys without the subscriptions that eventing makes', (t) => {
-  const text = withoutSubscriptions(
+test('func – deploys without the subscriptions that eventing makes, with the labels of the manifests and its own account', (t) => {
+  const text = forStep(
     'name: order\ndeploy:\n  namespace: stampede\n  subscriptions:\n    - source: default\n',
+    'order',
   )
-  t.notRegex(text, /subscriptions|source/)
-  t.regex(text, /name: order/)
-  t.regex(text, /namespace: stampede/)
+  const { name, deploy } = parse(text)
+  t.is(name, 'order')
+  t.deepEqual(Object.keys(deploy).sort(), ['labels', 'namespace', 'serviceAccountName'])
+  t.is(deploy.serviceAccountName, 'order')
+  t.deepEqual(
+    deploy.labels.map(({ key, value }: Record<string, string>) => `${key}=${value}`),
+    [
+      'app.kubernetes.io/name=order',
+      'app.kubernetes.io/component=function',
+      'app.kubernetes.io/part-of=stampede',
+      'stampede.io/stage=services',
+    ],
+  )
 })
