@@ -8,7 +8,7 @@ import type { Kubectl } from '../cluster/kubectl.ts'
 import type { RouteAnswer } from '../cluster/send.ts'
 import type { Say } from '../lib/terminal.ts'
 import { createService, quickScale, readTemplate, type ServiceCopy } from './copy-service.ts'
-import { getJson, type KubeReader } from './kube-read.ts'
+import { getJsonPatiently, type KubeReader } from './kube-read.ts'
 import { countPods, type PodObject } from './pods.ts'
 import { podTotal } from './samples.ts'
 
@@ -150,7 +150,7 @@ function helloSpec(spec: Record<string, unknown>, image: string): Record<string,
 
 async function countOf({ api, namespace }: ColdStartCluster, service: string): Promise<number> {
   const selector = encodeURIComponent(`serving.knative.dev/service=${service}`)
-  const { items } = await getJson<{ items: PodObject[] }>(
+  const { items } = await getJsonPatiently<{ items: PodObject[] }>(
     api,
     `/api/v1/namespaces/${namespace}/pods?labelSelector=${selector}`,
   )

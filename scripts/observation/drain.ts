@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kubectl } from '../cluster/kubectl.ts'
 import type { Say } from '../lib/terminal.ts'
 import type { ServiceCopy } from './copy-service.ts'
-import { getJson, type KubeReader } from './kube-read.ts'
+import { getJsonPatiently, type KubeReader } from './kube-read.ts'
 import type { LoadHandle } from './load-handle.ts'
 import type { CutRequest, LoadResult } from './load-orders.ts'
 import { phaseOf, serviceLabel, type PodObject } from './pods.ts'
@@ -149,8 +149,12 @@ export function drainOnCluster(cluster: {
   const selector = encodeURIComponent(`${serviceLabel}=${copy.name}`)
   return {
     pods: async () =>
-      (await getJson<{ items: PodObject[] }>(api, `/api/v1/namespaces/${namespace}/pods?labelSelector=${selector}`))
-        .items,
+      (
+        await getJsonPatiently<{ items: PodObject[] }>(
+          api,
+          `/api/v1/namespaces/${namespace}/pods?labelSelector=${selector}`,
+        )
+      ).items,
     deletePod: async (name) => {
       await kubectl.run(['-n', namespace, 'delete', 'pod', name, '--wait=false'])
     },

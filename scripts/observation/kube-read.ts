@@ -27,6 +27,19 @@ export async function getJson<T>(api: KubeReader, path: string): Promise<T> {
   return (await (await read(api, path)).json()) as T
 }
 
+const attempts = 3
+
+/** For who cannot leave a gap: an API server that was busy for a moment must not end a measurement of minutes. @throws as `getJson` */
+export async function getJsonPatiently<T>(api: KubeReader, path: string): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await getJson<T>(api, path)
+    } catch (error) {
+      if (attempt === attempts || !(error instanceof Error) || error.name !== 'TimeoutError') throw error
+    }
+  }
+}
+
 const podPath = (namespace: string, pod: string, port: number | string, path: string) =>
   `/api/v1/namespaces/${namespace}/pods/${pod}:${port}/proxy${path}`
 
