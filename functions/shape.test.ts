@@ -125,6 +125,7 @@ for (const [name, definitions, manifest] of manifests) {
     )
     t.true(needed.length > 0)
     const always = [
+      'AUTH_JWKS',
       'AUTH_JWKS_URL',
       'AUTH_ISSUER',
       'AUTH_AUDIENCE',

@@ -49,7 +49,10 @@ test('trace – request, relay and stored order of one purchase are in one trace
   })
   t.teardown(() => collection.stop())
   const tenantId = `t-${randomBytes(6).toString('hex')}`
-  const call = caller(collection, await collection.identity.token({ tenantId, userId: 'chief', roles: ['administrator'] }))
+  const call = caller(
+    collection,
+    await collection.identity.token({ tenantId, userId: 'chief', roles: ['administrator'] }),
+  )
   await call('PUT', '/api/v1/stocks/phone', { version: 0, onHand: 20, reason: 'counted' })
   const activityId = await openSale(collection, call, { variantId: 'phone', stock: 10, buckets: 1 })
 

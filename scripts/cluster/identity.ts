@@ -13,14 +13,18 @@ export const ownAudience = 'stampede'
 
 export type SecretData = Record<string, string>
 
-/** Key pair for access tokens: the public half as a `data:` URL, which needs no server. */
-export async function createSigningKey(): Promise<{ privateJwk: string; jwksUrl: string }> {
+/** Where the platform's own `auth` shows its keys, beside whatever keys are known from the start. */
+export const ownKeysUrl = 'http://auth.stampede.svc.cluster.local/.well-known/jwks.json'
+export const noKeys = '{"keys":[]}'
+
+/** Key pair for the tokens of trials; the public half as a JSON Web Key Set. */
+export async function createSigningKey(): Promise<{ privateJwk: string; jwks: string }> {
   const { privateKey, publicKey } = await generateKeyPair('EdDSA', { extractable: true })
   const kid = randomBytes(6).toString('hex')
   const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid, alg: 'EdDSA', use: 'sig' }] }
   return {
     privateJwk: JSON.stringify({ ...(await exportJWK(privateKey)), kid, alg: 'EdDSA' }),
-    jwksUrl: `data:application/json,${encodeURIComponent(JSON.stringify(jwks))}`,
+    jwks: JSON.stringify(jwks),
   }
 }
 

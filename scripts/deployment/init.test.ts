@@ -47,16 +47,14 @@ test('init – makes the namespace first, the settings and the keys, and labels 
     'data-keys',
     'index-key',
     'issuer',
+    'jwks',
     'jwks-url',
     'pass-keys',
     'service-secret',
   ])
-  t.true(identity['jwks-url']?.startsWith('data:application/json,'))
+  t.is(identity['jwks-url'], 'http://auth.stampede.svc.cluster.local/.well-known/jwks.json')
   t.true((identity['service-secret'] ?? '').length >= 32)
-  t.false(
-    decodeURIComponent(identity['jwks-url'] ?? '').includes('"d"'),
-    'the private half stays out of the public set',
-  )
+  t.false((identity['jwks'] ?? '').includes('"d"'), 'the private half stays out of the public set')
   t.true(secretOf(cluster, 'stampede-signing')['private-jwk']?.includes('"d"'))
 })
 
@@ -109,7 +107,7 @@ test('init – production makes no signing key', async (t) => {
   cluster.answers.push([/kafka-broker-receiver/, '1'])
   await t.throwsAsync(init(testContext(cluster, { overlay: 'production' }).context, { settings: [] }), {
     instanceOf: DeployError,
-    message: /AUTH_JWKS_URL/,
+    message: /AUTH_ISSUER/,
   })
   t.false(cluster.objects.has('Secret/stampede-signing'))
   t.false(cluster.objects.has('Secret/stampede-identity'))

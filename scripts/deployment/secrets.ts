@@ -4,8 +4,10 @@ import {
   createServiceSecret,
   createSigningKey,
   identitySecret,
+  noKeys,
   ownAudience,
   ownIssuer,
+  ownKeysUrl,
   readSecret,
   signingSecret,
   type SecretData,
@@ -79,14 +81,18 @@ export async function ensureIdentity(context: DeployContext): Promise<void> {
   })
   checkIdentity(given)
   const stored = (await readSecret(context.kubectl, namespace, identitySecret)) ?? {}
-  let own: SecretData = {}
-  if (given['jwks-url'] === undefined && stored['jwks-url'] === undefined) {
-    if (overlay === 'production')
-      throw new DeployError(
-        'In production people sign in elsewhere. Set AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE of your identity provider in the environment and run the same command again.',
-      )
+  const own: SecretData = {}
+  // An installation from before `auth` had the public half of its trial key as the address itself.
+  if (given['jwks-url'] === undefined && (stored['jwks-url'] ?? 'data:').startsWith('data:'))
+    own['jwks-url'] = ownKeysUrl
+  const issuer = given['issuer'] ?? stored['issuer']
+  if (overlay === 'production' && issuer === undefined)
+    throw new DeployError(
+      'Tokens need the public address of the shop as their issuer. Set AUTH_ISSUER (and AUTH_JWKS_URL and AUTH_AUDIENCE, when people sign in elsewhere) in the environment and run the same command again.',
+    )
+  if (given['jwks-url'] === undefined && stored['jwks'] === undefined && overlay !== 'production') {
     const signing = await createSigningKey()
-    own = { 'jwks-url': signing.jwksUrl, issuer: ownIssuer, audience: ownAudience }
+    own['jwks'] = signing.jwks
     // The private half first: a run that ends between the two makes a new pair the next time.
     await ensureSecret(context, {
       name: signingSecret,
@@ -100,6 +106,9 @@ export async function ensureIdentity(context: DeployContext): Promise<void> {
     stage: 'init',
     given: { ...given, ...own },
     missing: () => ({
+      jwks: noKeys,
+      issuer: ownIssuer,
+      audience: ownAudience,
       'service-secret': createServiceSecret(),
       'pass-keys': createPassKeys(),
       'data-keys': createPassKeys(),

@@ -64,7 +64,7 @@ test('verify – solves the challenge before the pass', async (t) => {
         : [200, { pass: 'a pass', startsAt: '2030-01-01T00:00:03Z', now: '2030-01-01T00:00:00Z' }],
   })
   const { context } = testContext(cluster())
-  const report = await verify(context, { ingress: address, tokenFor, waitMs: 20_000 })
+  const report = await verify(context, { ingress: address, domain: undefined, tokenFor, waitMs: 20_000 })
   t.is(report.orderNumber, 'N')
   t.is(requests.filter((line) => line.endsWith('POST /api/v1/seckill/ID/pass')).length, 2)
 })
@@ -128,6 +128,7 @@ test('verify – without a token nothing is tried', async (t) => {
   const { requests, address } = await ingress(t)
   const report = await verify(testContext(cluster()).context, {
     ingress: address,
+    domain: undefined,
     tokenFor: () => Promise.reject(new Error('no token')),
     waitMs: 20_000,
   })

@@ -125,7 +125,7 @@ test('fallback – takes what no route matches, with any method and path', async
 })
 
 test('fallback – beside other functions it gets neither their routes nor their events', async (t) => {
-  const other = library({ schedules: [{ task: 'tick', cron: '* * * * *', run: async () => {} }] })
+  const other = library({ schedules: [{ task: 'tick', cron: '* * * * *', options: {}, run: async () => {} }] })
   const call = await started(t, [gateway(), other])
   t.deepEqual((await call('GET', '/own/1')).body, { own: { id: '1' } })
   t.like((await call('GET', '/oidc/x')).body, { who: 'library below' })

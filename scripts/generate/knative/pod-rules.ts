@@ -79,6 +79,7 @@ export const knownSecrets: Readonly<Record<string, readonly string[]>> = {
   'stampede-database': ['url'],
   'stampede-identity': [
     'service-secret',
+    'jwks',
     'jwks-url',
     'issuer',
     'audience',
