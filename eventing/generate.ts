@@ -35,7 +35,7 @@ export async function generate(definitions: readonly AnyFunction[]): Promise<Gen
     { path: `${manifests}/event-types.yaml`, content: yamlFile(eventTypes(catalogue)) },
     { path: `${manifests}/triggers.yaml`, content: yamlFile(triggers(functions)) },
     { path: `${manifests}/sources.yaml`, content: yamlFile(kafkaSources(functions)) },
-    { path: `${manifests}/pings.yaml`, content: yamlFile(pingSources(functions)) },
+    { path: `${manifests}/pings.yaml`, content: yamlFile(pingSources(functions, definitions)) },
     ...jsonSchemas(catalogue).map(({ name, schema }) => ({
       path: `eventing/generated/schemas/${name}.json`,
       content: `${JSON.stringify(schema, undefined, 2)}\n`,

@@ -2,7 +2,7 @@ import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
 import { functionDestination, metadata } from './names.ts'
 
 /** Seconds of a minute over which what need not be punctual is spread: not the first, when punctual tasks run. */
-const spread = { fromSeconds: 10, toSeconds: 55 } as const
+const spread = { fromSeconds: 4, toSeconds: 55 } as const
 
 /**
  * Cron knows minutes only, and every minute many functions would wake up in the same second. The engine keeps the second of the
@@ -10,8 +10,9 @@ const spread = { fromSeconds: 10, toSeconds: 55 } as const
  */
 export const secondAnnotation = 'stampede.io/second'
 
-export function pingSources(functions: readonly AnyFunction[]): object[] {
-  const seconds = secondsOf(functions)
+/** @param order the functions as the collection has them: neighbours there get neighbouring seconds. */
+export function pingSources(functions: readonly AnyFunction[], order: readonly AnyFunction[] = functions): object[] {
+  const seconds = secondsOf(order)
   return functions.flatMap(({ name, schedules = [] }) =>
     schedules.map((schedule) => {
       const second = isSpread(schedule) ? seconds.get(name) : undefined
@@ -40,10 +41,13 @@ type FunctionSchedule = NonNullable<AnyFunction['schedules']>[number]
 const isSpread = ({ cron, options }: FunctionSchedule): boolean =>
   options.punctual !== true && cron.trim().split(/\s+/)[1] === '*'
 
-/** One second for each function, whatever it has to do: it wakes up once for all of it. */
+/**
+ * One second for each function, whatever it has to do: it wakes up once for all of it. In the order of the collection, where functions
+ * that call each other are neighbours: who is awake for a neighbour is asked while it is.
+ */
 function secondsOf(functions: readonly AnyFunction[]): Map<string, number> {
   const names = functions.filter(({ schedules = [] }) => schedules.some(isSpread)).map(({ name }) => name)
   const { fromSeconds, toSeconds } = spread
   const step = (toSeconds - fromSeconds) / Math.max(1, names.length)
-  return new Map(names.toSorted().map((name, index) => [name, Math.floor(fromSeconds + index * step)]))
+  return new Map(names.map((name, index) => [name, Math.floor(fromSeconds + index * step)]))
 }
