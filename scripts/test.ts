@@ -1,6 +1,7 @@
 /** `npm test`: set-up, generated files, types, lint, format, and every test against real services. The last line counts. */
 import { formatDuration } from './lib/terminal.ts'
 import { onInterrupt } from './lib/interrupt.ts'
+import { ensureSchemathesis } from './fuzz/schemathesis.ts'
 import { parseArguments } from './lib/arguments.ts'
 import { ensureServices, SetupError, type Services } from './services/ensure.ts'
 import { serviceNames } from './services/types.ts'
@@ -40,15 +41,22 @@ onInterrupt(() => {
 /** The part that needs services. */
 async function runTests(services: Promise<Services>, checked: Promise<unknown>): Promise<TestCounts> {
   const running = await services
+  // After the services: one installation of packages at a time.
+  const fuzzer = ensureSchemathesis({ say, assumeYes: yes }).then((python) => ({ FUZZER_PYTHON: python }))
+  fuzzer.catch(() => {})
   try {
     await checked
     if (ending.signal.aborted) return { passed: 0, failed: 1, skipped: 0 }
     if (avaArguments.length > 0) {
-      return await runAva({ args: avaArguments, environment: running.environment, signal: ending.signal })
+      return await runAva({
+        args: avaArguments,
+        environment: { ...running.environment, ...(await fuzzer) },
+        signal: ending.signal,
+      })
     }
     const coverage = await startCoverage(say)
     try {
-      const environment = { ...running.environment, ...coverage.environment }
+      const environment = { ...running.environment, ...(await fuzzer), ...coverage.environment }
       const counts = await runAva({ args: [], environment, signal: ending.signal })
       if (!ending.signal.aborted) await coverage.report()
       return counts
