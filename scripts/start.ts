@@ -46,7 +46,7 @@ function tryLines(platform: Platform, activityId: string, openActivityId: string
   return [
     '',
     `  The sale as a page:   ${platform.url('activity')}/activities/${activityId}/live`,
-    `  API reference:        ${platform.directUrl('seckill')}/openapi.json`,
+    `  API reference:        ${url}/openapi.json`,
     `  Messages to people:   ${url}/notifications/outbox`,
     `  Metrics:              ${platform.directUrl('seckill')}/metrics, and the gateway's: ${url}/metrics`,
     '',

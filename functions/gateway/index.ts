@@ -2,6 +2,7 @@
 import { defineFunction } from '@stampede/shared/function/declaration.ts'
 import { gatewayConfig, type GatewayConfig } from './config.ts'
 import { connectGateway, type Gateway } from './connect.ts'
+import document from './generated/openapi.json' with { type: 'json' }
 
 export const gatewayFunction = defineFunction<GatewayConfig, Gateway>({
   name: 'gateway',
@@ -9,6 +10,7 @@ export const gatewayFunction = defineFunction<GatewayConfig, Gateway>({
   config: gatewayConfig,
   connect: connectGateway,
   routes: [],
+  openApi: () => document,
   fallback: (gateway) => gateway.handle,
   ownPages: (gateway) => gateway.ownPages,
   stop: (gateway) => gateway.stop(),

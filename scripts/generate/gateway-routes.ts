@@ -1,10 +1,11 @@
 /**
  * `functions/gateway/generated/`: `routes.json` has everything that may be called from outside, from the declarations. Routes for other
- * functions are not in it, so the gateway does not know them. `configuration.schema.json` is the schema of its configuration document.
+ * functions are not in it, so the gateway does not know them. `openapi.json` describes them. `configuration.schema.json` is the schema of its configuration document.
  */
 import { z } from 'zod'
 import { gatewayDocument } from '../../functions/gateway/document.ts'
 import type { AnyFunction, HotRoute, Mount, Route } from '../../shared/function/declaration.ts'
+import { openApiOf } from '../../shared/function/openapi.ts'
 import type { GeneratedFile } from './files.ts'
 
 type AnyRoute = Route<unknown> | HotRoute<unknown>
@@ -29,11 +30,17 @@ export function generateGatewayRoutes(functions: readonly AnyFunction[]): Genera
     })),
   )
   const content = `${JSON.stringify({ functions: outside.map(({ name }) => name).sort(), routes, mounts }, undefined, 2)}\n`
+  const forPeople = outside.map((definition) => ({
+    ...definition,
+    routes: definition.routes.filter(({ options }) => options.auth !== 'service'),
+  }))
+  const openApi = `${JSON.stringify(openApiOf(forPeople))}\n`
   const schema = z.toJSONSchema(gatewayDocument.safeExtend({ version: z.union([z.string(), z.int()]) }), {
     io: 'input',
   })
   return [
     { path: 'functions/gateway/generated/routes.json', content },
+    { path: 'functions/gateway/generated/openapi.json', content: openApi },
     {
       path: 'functions/gateway/generated/configuration.schema.json',
       content: `${JSON.stringify({ title: 'The document gateway', ...schema }, undefined, 2)}\n`,

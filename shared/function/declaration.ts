@@ -210,6 +210,8 @@ export type FunctionDefinition<Config = unknown, Dependencies = unknown> = {
   connect: (config: Config, host: HostServices) => Dependencies | Promise<Dependencies>
   routes: readonly (Route<Dependencies> | HotRoute<Dependencies>)[]
   mounts?: readonly Mount<Dependencies>[]
+  /** The document of a function that speaks for others; default: what its own declarations say. */
+  openApi?: () => object
   /**
    * Takes every request that nothing else of the process matches, with any method and path: the gateway. Like a mount in
    * everything else, but not counted against the host's limit of requests in flight; one in a process. Upgrades never come here.

@@ -112,7 +112,7 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
     ...raw.mounts,
     ...(raw.fallback ? [raw.fallback] : []),
   ])
-  const openApi = () => JSON.stringify(openApiOf(definitions))
+  const openApi = () => JSON.stringify(definitions.find((one) => one.openApi)?.openApi?.() ?? openApiOf(definitions))
   const { invoke, knows } = createDispatch(host, raw.hot)
   const runtime = await startRuntime({
     port: options.port ?? config.PORT,
