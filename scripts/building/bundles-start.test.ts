@@ -2,7 +2,7 @@
  * What `npm run build` makes runs by itself: built into a folder outside the repository, started as its package.json says, ready with the real
  * services, a request answered, and on SIGTERM the end with 0.
  */
-import { execFile, spawn } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -23,6 +23,7 @@ const readyWithinMs = 60_000
 let outside: string
 let database: Awaited<ReturnType<typeof freshDatabase>>
 let environment: Record<string, string>
+const children = new Set<ChildProcess>()
 
 test.before(async () => {
   outside = await mkdtemp(join(tmpdir(), 'stampede-bundles-test-'))
@@ -33,6 +34,8 @@ test.before(async () => {
   environment = { ...functionEnvironment(services, identity.environment), LOG_LEVEL: 'warn' }
 })
 test.after.always(async () => {
+  // What a failed test left running would keep the tests from ending.
+  for (const child of children) child.kill('SIGKILL')
   await database?.drop()
   await rm(outside, { recursive: true, force: true })
 })
@@ -68,6 +71,7 @@ async function start(folder: string, more: Record<string, string> = {}): Promise
     env: { ...environment, ...more, PORT: String(port) },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  children.add(child)
   let log = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (log += String(chunk)))
   const ended = new Promise<{ code: number | null; signal: string | null }>((resolve) =>
