@@ -33,7 +33,7 @@ export type SaleResult = { activityId: string; report: SaleReport; audit: Audit;
 
 const settleWithinMs = 120_000
 /** Signing in, solving the challenge and fetching a pass, measured on two cores: what the countdown must leave time for. */
-const passesPerSecond = 800
+const passesPerSecond = 450
 const saleLengthMs = 3_600_000
 
 async function liveNumbers(url: string, activityId: string): Promise<LiveNumbers | undefined> {
