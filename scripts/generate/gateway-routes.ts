@@ -4,8 +4,8 @@
  */
 import { z } from 'zod'
 import { gatewayDocument } from '../../functions/gateway/document.ts'
-import type { AnyFunction, HotRoute, Mount, Route } from '../../shared/function/declaration.ts'
-import { openApiOf } from '../../shared/function/openapi.ts'
+import type { AnyFunction, HotRoute, Mount, Route } from '@stampede/shared/function/declaration.ts'
+import { openApiOf } from '@stampede/shared/function/openapi.ts'
 import type { GeneratedFile } from './files.ts'
 
 type AnyRoute = Route<unknown> | HotRoute<unknown>
