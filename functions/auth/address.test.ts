@@ -1,5 +1,9 @@
 import test from 'ava'
-import { addressGroup, callerAddress, trustedProxies } from './address.ts'
+import ipaddr from 'ipaddr.js'
+import { addressGroup as groupOf } from '@stampede/shared/http/client-address.ts'
+import { callerAddress, trustedProxies } from './address.ts'
+
+const addressGroup = (text: string) => groupOf(ipaddr.process(text))
 
 const trusted = trustedProxies.parse('10.0.0.0/8, 127.0.0.1, fd00::/8')
 const caller = (remote: string, forwarded?: string) =>

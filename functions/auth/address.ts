@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
+import { addressGroup } from '@stampede/shared/http/client-address.ts'
 import type { BlindIndex } from '@stampede/shared/personal-data/blind-index.ts'
 
 type Range = [ipaddr.IPv4 | ipaddr.IPv6, number]
@@ -49,21 +50,13 @@ export function callerAddress(
 const isInside = (address: ipaddr.IPv4 | ipaddr.IPv6, [base, bits]: Range): boolean =>
   address.kind() === base.kind() && address.match([base, bits])
 
-/** One host of IPv4; one network of IPv6, where a host may have 2^64 addresses. */
-export function addressGroup(text: string): string {
-  const address = ipaddr.process(text)
-  if (address.kind() === 'ipv4') return address.toString()
-  const network = (address as ipaddr.IPv6).parts.slice(0, 4).map((part) => part.toString(16))
-  return `${network.join(':')}::/64`
-}
-
 /** Addresses are personal data, too: counters know them by their index. Undefined for an address that is not known: nothing is counted by it. */
 export function addressIndex(
   blindIndex: BlindIndex,
   tenantId: string,
   address: string | undefined,
 ): string | undefined {
-  return address === undefined ? undefined : blindIndex.of('address', tenantId, addressGroup(address))
+  return address === undefined ? undefined : blindIndex.of('address', tenantId, addressGroup(ipaddr.process(address)))
 }
 
 /** The first language that somebody's browser asks for; messages are written in it where there is a text. */

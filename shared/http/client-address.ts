@@ -24,7 +24,7 @@ export function createClientAddress(trustedProxies: string) {
   return (peer: string, forwardedFor: string | undefined): string => {
     let nearest = parse(peer)
     if (!nearest) return ''
-    if (forwardedFor === undefined || !isTrusted(nearest)) return partyOf(nearest)
+    if (forwardedFor === undefined || !isTrusted(nearest)) return addressGroup(nearest)
     const hops = forwardedFor.split(',', maximumHops + 1)
     if (hops.length > maximumHops) return ''
     for (const hop of hops.toReversed()) {
@@ -34,7 +34,7 @@ export function createClientAddress(trustedProxies: string) {
       nearest = address
       if (!isTrusted(nearest)) break
     }
-    return partyOf(nearest)
+    return addressGroup(nearest)
   }
 }
 
@@ -59,7 +59,8 @@ function rangeOf(block: string): Range {
   }
 }
 
-function partyOf(address: ipaddr.IPv4 | ipaddr.IPv6): string {
+/** Who counts as one: a host of IPv4; a network of IPv6, where a host may have 2^64 addresses. */
+export function addressGroup(address: ipaddr.IPv4 | ipaddr.IPv6): string {
   if (address.kind() === 'ipv4') return address.toString()
   const parts = (address as ipaddr.IPv6).parts.slice(0, 4)
   return `${parts.map((part) => part.toString(16)).join(':')}::/64`
