@@ -1,7 +1,7 @@
 /** Variables of auth. */
 import { z } from 'zod'
+import { trustedProxies } from '@stampede/shared/http/client-address.ts'
 import { keysVariable } from '@stampede/shared/personal-data/keys.ts'
-import { trustedProxies } from './address.ts'
 
 const whole = (fallback: number, minimum: number, maximum: number) =>
   z.coerce.number().int().min(minimum).max(maximum).default(fallback)

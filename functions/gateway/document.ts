@@ -2,8 +2,8 @@
  * The configuration document `gateway`: everything that may change while the gateway runs. The README describes it, its JSON schema is
  * `generated/configuration.schema.json`.
  */
-import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
+import { addressRange } from '@stampede/shared/http/client-address.ts'
 
 const milliseconds = (minimum: number, maximum: number) => z.int().min(minimum).max(maximum)
 const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'is not a name of lower-case letters, digits and hyphens')
@@ -12,17 +12,7 @@ const headerValue = z
   .string()
   .regex(/^[\u0021-\u007e]([\u0020-\u007e]{0,254}[\u0021-\u007e])?$/, 'is not a header value')
 
-/** One address or a range: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.1`. */
-const network = z.string().refine((text) => {
-  // Short forms such as `10.1` mean different addresses to different readers.
-  if (!/^(\d{1,3}(\.\d{1,3}){3}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(\/\d{1,3})?$/.test(text)) return false
-  try {
-    return text.includes('/') ? ipaddr.parseCIDR(text) !== undefined : ipaddr.parse(text) !== undefined
-  } catch {
-    return false
-  }
-}, 'is not an IP address or a range such as 10.0.0.0/8')
-const networks = z.array(network).max(10_000)
+const networks = z.array(addressRange).max(10_000)
 
 /** http alone, and no path: what is below belongs to the routes. */
 const origin = z.string().refine((text) => {

@@ -1,4 +1,5 @@
 /** The protection of a sale through its routes: real Redis, settings that change while it runs. */
+import { randomUUID } from 'node:crypto'
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -185,9 +186,10 @@ test.serial('limits – a Redis that is away gives no passes', async (t) => {
 
 test.serial('presses – ask Redis for the decision alone, whatever protects the sale', async (t) => {
   const redis = await startRedis()
-  const own = await startStage({ REDIS_URL: redis.url, CHALLENGE: 'proof-of-work', CHALLENGE_DIFFICULTY_BITS: '1' })
   const client = new Redis(redis.url)
+  // Before anybody else speaks to it: the client takes a report that comes together with the OK for the reply of a command.
   const monitor = await client.monitor()
+  const own = await startStage({ REDIS_URL: redis.url, CHALLENGE: 'proof-of-work', CHALLENGE_DIFFICULTY_BITS: '1' })
   t.teardown(async () => {
     monitor.disconnect()
     client.disconnect()
@@ -196,6 +198,15 @@ test.serial('presses – ask Redis for the decision alone, whatever protects the
   })
   const { activityId, tenantId } = await own.sale({ stock: 100 })
   const asked = { decisions: 0, others: [] as string[] }
+  /** Whatever Redis was told until now has been reported. */
+  const allReported = async () => {
+    const word = randomUUID()
+    const heard = new Promise<void>((resolve) =>
+      monitor.on('monitor', (_time: string, [, said]: string[]) => said === word && resolve()),
+    )
+    await client.echo(word)
+    await heard
+  }
   monitor.on('monitor', (_time: string, [command = '', ...rest]: string[]) => {
     if (rest[0] === purchase.sha1) asked.decisions += 1
     else if (rest.some((text) => text.includes(':passes:'))) asked.others.push([command, ...rest].join(' '))
@@ -204,13 +215,15 @@ test.serial('presses – ask Redis for the decision alone, whatever protects the
   const offer = await own.get(path(activityId, 'challenge'), headers)
   const body = JSON.stringify({ challengeAnswer: solve(offer.body) })
   t.is((await own.post(path(activityId, 'pass'), headers, body)).status, 200)
+  await allReported()
   const atPassTime = asked.others.length
   t.true(atPassTime > 0)
   // The first call sends the script's text, the others its hash.
   await own.press(activityId, 'first')
+  await allReported()
   asked.decisions = 0
   for (let index = 0; index < 20; index++) t.is((await own.press(activityId, `user-${index}`)).status, 202)
-  await client.ping()
+  await allReported()
   t.is(asked.decisions, 20)
   t.is(asked.others.length, atPassTime)
 })

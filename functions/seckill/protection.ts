@@ -1,7 +1,7 @@
 /** Puts together what stands between a buyer and a pass: challenge, limits, and what is counted of them. */
 import type { Cluster, Redis } from 'ioredis'
 import { Counter, type Registry } from 'prom-client'
-import { createClientAddress } from '@stampede/shared/http/client-address.ts'
+import { addressGroup, clientAddress, parseAddress, type AddressRange } from '@stampede/shared/http/client-address.ts'
 import type { PassKey, Passes } from '@stampede/shared/identity/pass.ts'
 import { admitApplicant } from '@stampede/shared/sale/pass-limits.ts'
 import { createCaptcha } from './captcha.ts'
@@ -13,7 +13,7 @@ import type { SeckillSettings } from './settings.ts'
 
 export type Protection = {
   effects: PassEffects
-  /** The address that counts for limits; empty: unknown. */
+  /** The caller's address behind its proxies; empty: unknown. */
   addressOf: (peer: string, forwardedFor: string | undefined) => string
 }
 
@@ -25,7 +25,7 @@ export type ProtectionParts = {
   sales: SaleCache
   settings: () => SeckillSettings
   captchaSecret: string | undefined
-  trustedProxies: string
+  trustedProxies: readonly AddressRange[]
   metrics: Registry
   warn: (message: string) => (reason: unknown) => void
 }
@@ -41,7 +41,7 @@ export function createProtection(parts: ProtectionParts): Protection {
   for (const outcome of passOutcomes) counter.inc({ outcome }, 0)
   const now = Date.now
   return {
-    addressOf: createClientAddress(parts.trustedProxies),
+    addressOf: (peer, forwardedFor) => clientAddress(peer, forwardedFor, parts.trustedProxies)?.toString() ?? '',
     effects: {
       passes,
       sales,
@@ -59,9 +59,16 @@ export function createProtection(parts: ProtectionParts): Protection {
               }),
         now,
       }),
-      admit: (applicant, limits, rememberMs) => admitApplicant(redis, applicant, limits, rememberMs),
+      admit: (applicant, limits, rememberMs) =>
+        admitApplicant(redis, { ...applicant, address: groupOf(applicant.address) }, limits, rememberMs),
       counted: (outcome) => counter.inc({ outcome }),
       now,
     },
   }
+}
+
+/** Limits count a customer's addresses as one; the captcha's provider wants the one. */
+function groupOf(text: string): string {
+  const address = parseAddress(text)
+  return address ? addressGroup(address) : ''
 }

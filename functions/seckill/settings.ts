@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { configurationFolder } from '@stampede/shared/configuration/document-file.ts'
+import { trustedProxies } from '@stampede/shared/http/client-address.ts'
 import { maximumDifficultyBits } from '@stampede/shared/sale/proof-of-work.ts'
 
 const whole = (minimum: number, maximum: number) => z.int().min(minimum).max(maximum)
@@ -25,8 +26,8 @@ export const settingsEnvironment = {
   REQUIRE_PASS: z.enum(['with-challenge', 'always', 'never']).default('with-challenge'),
   /** For the provider of the policy `captcha`. Never in a document. */
   CAPTCHA_SECRET: z.string().min(1).optional(),
-  /** Who may say for whom it calls: CIDR blocks, separated by commas. Without it the address is the connection's. */
-  TRUSTED_PROXIES: z.string().default(''),
+  /** Whose `x-forwarded-for` is believed. Without it the address is the connection's. */
+  TRUSTED_PROXIES: trustedProxies,
   /** How long a pass is valid after the sale began (or after it was issued, when that is later). */
   PASS_TTL_SECONDS: number(600, 1, 86_400),
   /** Purchases in one script call. 256 made the tail worse. */
