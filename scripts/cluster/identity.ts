@@ -6,6 +6,8 @@ import { KubectlError, type Kubectl } from './kubectl.ts'
 
 export const identitySecret = 'stampede-identity'
 export const signingSecret = 'stampede-signing'
+/** Apart from the others: it belongs to the database, not to the installation. */
+export const dataKeysSecret = 'stampede-data-keys'
 
 /** Issuer and audience of tokens that a trial cluster mints for itself. */
 export const ownIssuer = 'https://stampede.invalid'
@@ -33,18 +35,25 @@ export const createServiceSecret = (): string => randomBytes(32).toString('base6
 export const createPassKeys = (): string => `${randomBytes(4).toString('hex')}:${randomBytes(32).toString('base64')}`
 
 /** The decoded values of a Secret; undefined when there is none. Handle with care: never print them. */
-export async function readSecret(kubectl: Kubectl, namespace: string, name: string): Promise<SecretData | undefined> {
+export const readSecret = async (kubectl: Kubectl, namespace: string, name: string): Promise<SecretData | undefined> =>
+  (await readLabelledSecret(kubectl, namespace, name))?.data
+
+export async function readLabelledSecret(
+  kubectl: Kubectl,
+  namespace: string,
+  name: string,
+): Promise<{ data: SecretData; labels: Record<string, string> } | undefined> {
   try {
-    const { data = {} } = await kubectl.json<{ data?: Record<string, string> }>([
-      '-n',
-      namespace,
-      'get',
-      'secret',
-      name,
-    ])
-    return Object.fromEntries(
-      Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString('utf8')]),
-    )
+    const { data = {}, metadata } = await kubectl.json<{
+      data?: Record<string, string>
+      metadata?: { labels?: Record<string, string> }
+    }>(['-n', namespace, 'get', 'secret', name])
+    return {
+      data: Object.fromEntries(
+        Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString('utf8')]),
+      ),
+      labels: metadata?.labels ?? {},
+    }
   } catch (error) {
     if (error instanceof KubectlError && error.failure === 'not-found') return undefined
     throw error

@@ -7,6 +7,10 @@ import { failure, memoryCluster, testContext, type MemoryCluster } from './testi
 function start(found: Record<string, string[]>, volumes: string[] = []): MemoryCluster {
   const cluster = memoryCluster({})
   cluster.answers.push(
+    [
+      /-n stampede get secret stampede-data-keys /,
+      () => (found['secrets']?.includes(dataKeys) ? 'secret/stampede-data-keys\n' : ''),
+    ],
     [/get persistentvolumeclaims/, volumes.map((name) => `persistentvolumeclaim/${name}`).join('\n')],
     [
       /^get \S+ -l stampede\.io\/stage .* -A$/s,
@@ -24,17 +28,20 @@ const deleted = ({ calls }: MemoryCluster) =>
     .filter(({ args }) => args.includes('delete'))
     .map(({ args }) => args.filter((arg) => !arg.startsWith('--')).join(' '))
 
+const dataKeys = 'stampede stampede-data-keys init'
 const everything = {
   'services.serving.knative.dev': ['stampede order services', 'stampede seckill services'],
   services: ['stampede order services Route'],
   'deployments.apps': ['stampede eventing-engine eventing'],
   'statefulsets.apps': ['infra redis infra'],
-  secrets: ['stampede stampede-identity init', 'stampede stampede-redis infra', 'infra redis infra'],
+  secrets: ['stampede stampede-identity init', 'stampede stampede-redis infra', 'infra redis infra', dataKeys],
   namespaces: ['- stampede init', '- infra infra'],
 }
 
+const withoutKeys = { ...everything, secrets: everything.secrets.filter((line) => line !== dataKeys) }
+
 test('cleanup – functions before the engine, Secrets after, namespaces last', async (t) => {
-  const cluster = start(everything)
+  const cluster = start(withoutKeys)
   await cleanup(testContext(cluster).context, { data: false })
   t.deepEqual(deleted(cluster), [
     '-n stampede delete services.serving.knative.dev order seckill',
@@ -65,6 +72,46 @@ test('cleanup – with data the volumes go too', async (t) => {
   await cleanup(testContext(cluster).context, { data: true })
   t.true(deleted(cluster).includes('-n infra delete persistentvolumeclaim data-redis-0'))
   t.true(deleted(cluster).includes('delete namespace infra'))
+})
+
+test('cleanup – the keys of personal data stay with their namespace, where no volume is, and it is said', async (t) => {
+  const cluster = start(everything)
+  const { context, said } = testContext(cluster)
+  await cleanup(context, { data: false })
+  const lines = deleted(cluster)
+  t.true(lines.includes('-n stampede delete secrets stampede-identity stampede-redis'))
+  t.false(lines.some((line) => /stampede-data-keys|namespace stampede/.test(line)))
+  t.true(lines.includes('delete namespace infra'))
+  t.true(said.some((line) => /^Kept: .*stampede-data-keys.*namespace stampede.*--data/.test(line)))
+
+  const rest = start({ secrets: [dataKeys], namespaces: ['- stampede init'] })
+  const again = testContext(rest)
+  await cleanup(again.context, { data: false })
+  t.deepEqual(deleted(rest), [])
+  t.regex(again.said.join('\n'), /^Nothing else of Stampede is left here\.\nKept: .*stampede-data-keys/)
+})
+
+test('cleanup – keys of personal data that were put back without a label stay as well', async (t) => {
+  const cluster = start(withoutKeys)
+  cluster.answers.unshift([/get secret stampede-data-keys /, 'secret/stampede-data-keys\n'])
+  await cleanup(testContext(cluster).context, { data: false })
+  t.false(deleted(cluster).includes('delete namespace stampede'))
+})
+
+test('cleanup – with data the keys of personal data go, after a question that names them', async (t) => {
+  const cluster = start(everything)
+  const asked: string[] = []
+  const { context, said } = testContext(cluster, {
+    confirm: (question) => {
+      asked.push(question)
+      return Promise.resolve(true)
+    },
+  })
+  await cleanup(context, { data: true })
+  t.deepEqual(asked, ['Delete this and the keys of personal data?'])
+  t.true(said.some((line) => /cannot be read again/.test(line)))
+  t.true(deleted(cluster).some((line) => /delete secrets .*stampede-data-keys/.test(line)))
+  t.true(deleted(cluster).includes('delete namespace stampede'))
 })
 
 test('cleanup – deletes nothing when a person says no, in a dry run, and when nothing is there', async (t) => {

@@ -1,7 +1,8 @@
 /**
- * The step `cleanup`: takes away what `deploy` made, found by its label, so also after a run that ended half way. Data volumes and
- * the Secrets that open them stay unless `data` is given.
+ * The step `cleanup`: takes away what `deploy` made, found by its label, so also after a run that ended half way. Data volumes, the
+ * Secrets that open them, and the keys of personal data stay unless `data` is given.
  */
+import { dataKeysSecret } from '../cluster/identity.ts'
 import { KubectlError } from '../cluster/kubectl.ts'
 import { formatDuration } from '../lib/terminal.ts'
 import { DeployError, commandLine, namespace, type DeployContext } from './context.ts'
@@ -49,28 +50,52 @@ const groups: readonly (readonly string[])[] = [
 /** Without them a volume is a box without a key. */
 const isDataSecret = ({ resource, stage }: Found) => resource === 'secrets' && stage === 'infra'
 
+const isDataKeys = ({ resource, namespace: where, name }: Found) =>
+  resource === 'secrets' && where === namespace && name === dataKeysSecret
+
+/** By its name: somebody may have put it back without the label, and its namespace would take it along. */
+async function findDataKeys({ kubectl }: DeployContext): Promise<Found[]> {
+  const text = await kubectl.run(['-n', namespace, 'get', 'secret', dataKeysSecret, '--ignore-not-found', '-o', 'name'])
+  return text.trim() === '' ? [] : [{ resource: 'secrets', namespace, name: dataKeysSecret, stage: 'init' }]
+}
+
 export async function cleanup(context: DeployContext, options: CleanupOptions): Promise<void> {
   const { kubectl, say, confirm, dryRun, now } = context
-  const found = await findAll(context, groups.flat())
+  const labelled = await findAll(context, groups.flat())
+  const keys = await findDataKeys(context)
+  const found = [...labelled.filter((thing) => !isDataKeys(thing)), ...keys]
   const namespaces = await findAll(context, ['namespaces'])
   const volumes = await findVolumes(context, namespaces)
-  const keepData = !options.data && volumes.length > 0
-  const doomed = found.filter((thing) => !(keepData && isDataSecret(thing)))
-  if (doomed.length + namespaces.length === 0 && (volumes.length === 0 || keepData)) {
-    say('Nothing of Stampede is left here.')
+  const keepVolumes = !options.data && volumes.length > 0
+  // A database outside of the cluster has no volume here, and still holds what they open.
+  const keepKeys = !options.data && keys.length > 0
+  const doomed = found.filter((thing) => !(keepVolumes && isDataSecret(thing)) && !(keepKeys && isDataKeys(thing)))
+  const doomedNamespaces = keepVolumes ? [] : namespaces.filter(({ name }) => !(keepKeys && name === namespace))
+  const doomedVolumes = keepVolumes ? [] : volumes
+  const kept = [
+    ...(keepVolumes ? [`${volumes.length} data volumes, their Secrets and namespaces`] : []),
+    ...(keepKeys ? [`the keys of personal data (Secret ${dataKeysSecret}) and the namespace ${namespace}`] : []),
+  ]
+  if (doomed.length + doomedNamespaces.length + doomedVolumes.length === 0) {
+    say(kept.length === 0 ? 'Nothing of Stampede is left here.' : 'Nothing else of Stampede is left here.')
+    if (kept.length > 0) say(`Kept: ${kept.join('; ')} (--data deletes them).`)
     return
   }
   say(
-    `To be deleted: ${countsOf(doomed)}${namespaces.length > 0 && !keepData ? `; namespaces ${namespaces.map(({ name }) => name).join(', ')}` : ''}.`,
+    `To be deleted: ${countsOf(doomed)}${doomedNamespaces.length > 0 ? `; namespaces ${doomedNamespaces.map(({ name }) => name).join(', ')}` : ''}.`,
   )
-  if (volumes.length > 0)
+  if (doomedVolumes.length > 0) say(`With all data of ${doomedVolumes.length} volumes.`)
+  if (options.data && keys.length > 0)
     say(
-      keepData
-        ? `Kept: ${volumes.length} data volumes, their Secrets and namespaces (--data deletes them).`
-        : `With all data of ${volumes.length} volumes.`,
+      `With the keys of personal data (Secret ${dataKeysSecret}): what a database or a backup elsewhere holds of persons cannot be read again without a copy of them.`,
     )
+  if (kept.length > 0) say(`Kept: ${kept.join('; ')} (--data deletes them).`)
   if (dryRun) return
-  if (!(await confirm(`Delete this${options.data && volumes.length > 0 ? ' and all its data' : ''}?`)))
+  const losses = [
+    ...(doomedVolumes.length > 0 ? ['all its data'] : []),
+    ...(options.data && keys.length > 0 ? ['the keys of personal data'] : []),
+  ]
+  if (!(await confirm(`Delete this${losses.map((loss) => ` and ${loss}`).join('')}?`)))
     throw new DeployError('Nothing was deleted.')
 
   const beganMs = now()
@@ -83,19 +108,16 @@ export async function cleanup(context: DeployContext, options: CleanupOptions): 
     context,
     namespaces.map(({ name }) => name),
   )
-  if (!keepData) {
-    for (const { namespace: where, name } of volumes)
-      await kubectl.run(
-        ['-n', where, 'delete', 'persistentvolumeclaim', name, '--ignore-not-found', '--timeout=120s'],
-        { timeoutMs: 130_000 },
-      )
-    for (const { name } of namespaces)
-      await kubectl.run(['delete', 'namespace', name, '--ignore-not-found', `--timeout=${seconds(context)}s`], {
-        timeoutMs: context.timeoutMs + 10_000,
-      })
-  }
+  for (const { namespace: where, name } of doomedVolumes)
+    await kubectl.run(['-n', where, 'delete', 'persistentvolumeclaim', name, '--ignore-not-found', '--timeout=120s'], {
+      timeoutMs: 130_000,
+    })
+  for (const { name } of doomedNamespaces)
+    await kubectl.run(['delete', 'namespace', name, '--ignore-not-found', `--timeout=${seconds(context)}s`], {
+      timeoutMs: context.timeoutMs + 10_000,
+    })
   say(
-    `Gone after ${formatDuration(now() - beganMs)}. Topics in Kafka, tables and keys in services outside of the cluster are untouched.`,
+    `Gone after ${formatDuration(now() - beganMs)}.${kept.length === 0 ? '' : ` Kept: ${kept.join('; ')}.`} Topics in Kafka, tables and keys in services outside of the cluster are untouched.`,
   )
 }
 

@@ -32,6 +32,10 @@ const initFlags = {
     placeholder: 'KEY=VALUE',
     help: 'a setting of the ConfigMap stampede, for example log-level=debug',
   },
+  newDataKeys: {
+    type: 'boolean',
+    help: 'make keys of personal data that are missing; only when nothing of persons was ever stored',
+  },
 } as const satisfies OptionTable
 
 const infraFlags = {
@@ -97,7 +101,7 @@ const verifyFlags = {
 } as const satisfies OptionTable
 
 const cleanupFlags = {
-  data: { type: 'boolean', help: 'the data volumes, too' },
+  data: { type: 'boolean', help: 'the data volumes and the keys of personal data, too' },
 } as const satisfies OptionTable
 
 const everything = {
@@ -142,7 +146,10 @@ export const steps = {
     flags: verifyFlags,
   },
   status: { summary: 'What runs, in one page.', flags: {} },
-  cleanup: { summary: 'Takes away what was deployed; data volumes stay unless --data.', flags: cleanupFlags },
+  cleanup: {
+    summary: 'Takes away what was deployed; data volumes and keys of personal data stay unless --data.',
+    flags: cleanupFlags,
+  },
   all: {
     summary: 'init, infra, eventing, services, gateway (with --domain), monitoring, verify.',
     flags: { ...initFlags, ...infraFlags, ...imageFlags, ...gatewayFlags, ...verifyFlags },
@@ -180,6 +187,7 @@ const defaults = () => ({
   skipBuild: false,
   with: 'manifests',
   data: false,
+  newDataKeys: false,
   waitSeconds: 60,
 })
 
@@ -202,7 +210,8 @@ function notesOf(step: Step): string[] {
     case 'init':
       return [
         'Environment: AUTH_JWKS_URL, AUTH_ISSUER, AUTH_AUDIENCE of the identity provider (needed for production); SERVICE_SECRET and',
-        'PASS_KEYS are made when absent. Keys that are stored are kept.',
+        'PASS_KEYS are made when absent. Keys that are stored are kept. DATA_KEYS, INDEX_KEY, AUDIT_KEY are made once, before there is a',
+        'database, and not again; to put them back or replace them give them in the environment.',
       ]
     case 'infra':
       return ['Environment: REDIS_URL, KAFKA_BROKERS, DATABASE_URL, as pods see them.']

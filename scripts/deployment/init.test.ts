@@ -1,7 +1,7 @@
 import test from 'ava'
 import { DeployError } from './context.ts'
 import { init } from './init.ts'
-import { changes, failure, memoryCluster, testContext, type MemoryCluster } from './testing.ts'
+import { changes, failure, memoryCluster, secretOf, testContext } from './testing.ts'
 
 const overlay = `
 apiVersion: v1
@@ -23,35 +23,23 @@ metadata: { name: functions, namespace: stampede }
 `
 const start = () => memoryCluster({ 'overlays/local': overlay, 'overlays/production': overlay })
 
-const secretOf = ({ objects }: MemoryCluster, name: string): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(objects.get(`Secret/${name}`)?.data ?? {}).map(([key, value]) => [
-      key,
-      Buffer.from(value, 'base64').toString(),
-    ]),
-  )
-
 test('init – makes the namespace first, the settings and the keys, and labels all', async (t) => {
   const cluster = start()
   const { context } = testContext(cluster)
   await init(context, { settings: [] })
   t.deepEqual(
     [...cluster.objects.keys()],
-    ['Namespace/stampede', 'ConfigMap/stampede', 'Secret/stampede-signing', 'Secret/stampede-identity'],
+    [
+      'Namespace/stampede',
+      'ConfigMap/stampede',
+      'Secret/stampede-data-keys',
+      'Secret/stampede-signing',
+      'Secret/stampede-identity',
+    ],
   )
   for (const { metadata } of cluster.objects.values()) t.is(metadata.labels?.['stampede.io/stage'], 'init')
   const identity = secretOf(cluster, 'stampede-identity')
-  t.deepEqual(Object.keys(identity).sort(), [
-    'audience',
-    'audit-key',
-    'data-keys',
-    'index-key',
-    'issuer',
-    'jwks',
-    'jwks-url',
-    'pass-keys',
-    'service-secret',
-  ])
+  t.deepEqual(Object.keys(identity).sort(), ['audience', 'issuer', 'jwks', 'jwks-url', 'pass-keys', 'service-secret'])
   t.is(identity['jwks-url'], 'http://auth.stampede.svc.cluster.local/.well-known/jwks.json')
   t.true((identity['service-secret'] ?? '').length >= 32)
   t.false((identity['jwks'] ?? '').includes('"d"'), 'the private half stays out of the public set')
@@ -63,7 +51,7 @@ test('init – secrets are neither said nor in arguments', async (t) => {
   const { context, said } = testContext(cluster)
   await init(context, { settings: [] })
   const seen = [...said, ...cluster.calls.flatMap(({ args }) => args)].join('\n')
-  for (const name of ['stampede-identity', 'stampede-signing'])
+  for (const name of ['stampede-identity', 'stampede-signing', 'stampede-data-keys'])
     for (const [key, value] of Object.entries(secretOf(cluster, name)))
       if (key !== 'issuer' && key !== 'audience') {
         t.false(seen.includes(value), key)

@@ -1,14 +1,17 @@
 /** The step `init`: checks the cluster; namespace, accounts, quotas, policies, settings, identity. */
-import { ensureIdentity } from './secrets.ts'
 import { applyStage, namespaceExists } from './apply.ts'
 import { DeployError, namespace, type DeployContext } from './context.ts'
 import type { Manifest } from '../cluster/manifest.ts'
+import { planDataKeys, staleCopies, storeDataKeys } from './data-keys.ts'
 import { ofStage, renderOverlay } from './manifests.ts'
 import { checkCluster, missingRights } from './preflight.ts'
+import { ensureIdentity } from './secrets.ts'
 
 export type InitOptions = {
   /** `key=value` for the ConfigMap `stampede`. */
   settings: readonly string[]
+  /** Nothing of persons was ever stored under keys that are missing. */
+  newDataKeys?: boolean
 }
 
 export async function init(context: DeployContext, options: InitOptions): Promise<void> {
@@ -20,12 +23,15 @@ export async function init(context: DeployContext, options: InitOptions): Promis
       `You may not do everything that is needed in the namespace ${namespace}: ${missing.join(', ')}. Ask whoever runs the cluster for the role "admin" there (and Knative's kinds), or use another --context.`,
     )
   say('You may do all that is needed.')
+  const dataKeys = await planDataKeys(context, options.newDataKeys ?? false)
   const manifests = ofStage(await renderOverlay(kubectl, context.overlay), 'init')
   const withNamespace = manifests.some(({ kind }) => kind === 'Namespace') ? manifests : [ownNamespace, ...manifests]
   const settings = await mergedSettings(context, withNamespace, parseSettings(options.settings))
   const rest = withNamespace.filter((manifest) => !isSettings(manifest))
   await applyStage(context, 'init', [...rest, settings])
-  await ensureIdentity(context)
+  // First: where a stored copy is taken over, the original stays until the other is there.
+  await storeDataKeys(context, dataKeys)
+  await ensureIdentity(context, (identity) => staleCopies(identity, dataKeys))
 }
 
 const ownNamespace: Manifest = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }

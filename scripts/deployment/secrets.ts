@@ -8,12 +8,15 @@ import {
   ownAudience,
   ownIssuer,
   ownKeysUrl,
+  readLabelledSecret,
   readSecret,
   signingSecret,
   type SecretData,
 } from '../cluster/identity.ts'
 import { stageLabel, type Stage } from './manifests.ts'
 import { DeployError, namespace, type DeployContext } from './context.ts'
+
+const partOfLabel = 'app.kubernetes.io/part-of'
 
 export type SecretPlan = {
   name: string
@@ -24,23 +27,33 @@ export type SecretPlan = {
   given: SecretData
   /** Made for keys that are neither stored nor given. */
   missing: () => SecretData
+  /** Keys that go. */
+  without?: readonly string[]
 }
 
 /** Says the names of keys, never their values; they travel by standard input. Returns the values. */
 export async function ensureSecret(context: DeployContext, plan: SecretPlan): Promise<SecretData> {
   const { kubectl, say, dryRun } = context
   const place = plan.namespace ?? namespace
-  const stored = (await readSecret(kubectl, place, plan.name)) ?? {}
-  const data = { ...plan.missing(), ...stored, ...plan.given }
+  const { data: stored = {}, labels } = (await readLabelledSecret(kubectl, place, plan.name)) ?? {}
+  const without = plan.without ?? []
+  const data = Object.fromEntries(
+    Object.entries({ ...plan.missing(), ...stored, ...plan.given }).filter(([key]) => !without.includes(key)),
+  )
   const added = Object.keys(data).filter((key) => !(key in stored))
   const changed = Object.keys(plan.given).filter((key) => key in stored && stored[key] !== plan.given[key])
-  if (added.length + changed.length === 0) {
+  const dropped = Object.keys(stored).filter((key) => without.includes(key))
+  // One that a person put back by hand would be found neither by the step services nor by cleanup.
+  const isOurs = labels?.[partOfLabel] === 'stampede' && labels[stageLabel] === plan.stage
+  if (added.length + changed.length + dropped.length === 0 && isOurs) {
     say(`Secret ${plan.name}: kept`)
     return data
   }
   const what = [
     added.length > 0 ? `new ${added.join(', ')}` : '',
     changed.length > 0 ? `changed ${changed.join(', ')}` : '',
+    dropped.length > 0 ? `without ${dropped.join(', ')}` : '',
+    added.length + changed.length + dropped.length === 0 ? 'kept, now with its labels' : '',
   ].filter((text) => text !== '')
   if (dryRun) {
     say(`Secret ${plan.name}: would be stored (${what.join('; ')})`)
@@ -53,7 +66,7 @@ export async function ensureSecret(context: DeployContext, plan: SecretPlan): Pr
     metadata: {
       name: plan.name,
       namespace: place,
-      labels: { 'app.kubernetes.io/part-of': 'stampede', [stageLabel]: plan.stage },
+      labels: { [partOfLabel]: 'stampede', [stageLabel]: plan.stage },
     },
     data: Object.fromEntries(
       Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'utf8').toString('base64')]),
@@ -66,8 +79,14 @@ export async function ensureSecret(context: DeployContext, plan: SecretPlan): Pr
   return data
 }
 
-/** `AUTH_JWKS_URL`, `AUTH_ISSUER`, `AUTH_AUDIENCE`, `SERVICE_SECRET`, `PASS_KEYS`, `DATA_KEYS`, `INDEX_KEY`, `AUDIT_KEY` of the environment win over what is made here. */
-export async function ensureIdentity(context: DeployContext): Promise<void> {
+/**
+ * `AUTH_JWKS_URL`, `AUTH_ISSUER`, `AUTH_AUDIENCE`, `SERVICE_SECRET`, `PASS_KEYS` of the environment win over what is made here.
+ * `without`: keys of which the Secret must not hold a copy any more.
+ */
+export async function ensureIdentity(
+  context: DeployContext,
+  without: (stored: SecretData) => readonly string[] = () => [],
+): Promise<void> {
   const { environment, overlay } = context
   const given = definedOnly({
     'jwks-url': environment['AUTH_JWKS_URL'],
@@ -75,9 +94,6 @@ export async function ensureIdentity(context: DeployContext): Promise<void> {
     audience: environment['AUTH_AUDIENCE'],
     'service-secret': environment['SERVICE_SECRET'],
     'pass-keys': environment['PASS_KEYS'],
-    'data-keys': environment['DATA_KEYS'],
-    'index-key': environment['INDEX_KEY'],
-    'audit-key': environment['AUDIT_KEY'],
   })
   checkIdentity(given)
   const stored = (await readSecret(context.kubectl, namespace, identitySecret)) ?? {}
@@ -105,15 +121,13 @@ export async function ensureIdentity(context: DeployContext): Promise<void> {
     name: identitySecret,
     stage: 'init',
     given: { ...given, ...own },
+    without: without(stored),
     missing: () => ({
       jwks: noKeys,
       issuer: ownIssuer,
       audience: ownAudience,
       'service-secret': createServiceSecret(),
       'pass-keys': createPassKeys(),
-      'data-keys': createPassKeys(),
-      'index-key': createPassKeys(),
-      'audit-key': createPassKeys(),
     }),
   })
 }
@@ -122,11 +136,9 @@ function checkIdentity(given: SecretData): void {
   const problems: string[] = []
   if (given['service-secret'] !== undefined && given['service-secret'].length < 32)
     problems.push('SERVICE_SECRET has fewer than 32 characters')
-  for (const name of ['pass-keys', 'data-keys', 'index-key', 'audit-key']) {
-    const keys = given[name]
-    if (keys !== undefined && !/^[\w-]+:[A-Za-z0-9+/=]+(,[\w-]+:[A-Za-z0-9+/=]+)*$/.test(keys))
-      problems.push(`${name.toUpperCase().replace('-', '_')} is not of the form id:base64,id:base64`)
-  }
+  const passKeys = given['pass-keys']
+  if (passKeys !== undefined && !/^[\w-]+:[A-Za-z0-9+/=]+(,[\w-]+:[A-Za-z0-9+/=]+)*$/.test(passKeys))
+    problems.push('PASS_KEYS is not of the form id:base64,id:base64')
   if (given['jwks-url'] !== undefined && !URL.canParse(given['jwks-url'])) problems.push('AUTH_JWKS_URL is not a URL')
   if (given['jwks-url'] !== undefined && (given['issuer'] === undefined || given['audience'] === undefined))
     problems.push('AUTH_JWKS_URL needs AUTH_ISSUER and AUTH_AUDIENCE beside it')

@@ -29,7 +29,13 @@ const job = (type: string) =>
 /** With the Secrets in it; deployed functions are ready when `isReady` says so. */
 function start(isReady: (name: string) => boolean = () => true): MemoryCluster {
   const cluster = memoryCluster({ 'overlays/local': overlay })
-  for (const name of ['stampede-identity', 'stampede-redis', 'stampede-kafka', 'stampede-database'])
+  for (const name of [
+    'stampede-identity',
+    'stampede-data-keys',
+    'stampede-redis',
+    'stampede-kafka',
+    'stampede-database',
+  ])
     cluster.objects.set(`Secret/${name}`, { apiVersion: 'v1', kind: 'Secret', metadata: { name }, data: {} })
   cluster.answers.push([/get jobs.batch/, job('Complete')])
   cluster.answers.push([

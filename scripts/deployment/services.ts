@@ -21,7 +21,13 @@ export type ServicesOptions = ImageOptions & {
 }
 
 /** All that the environment of a function refers to. */
-const neededSecrets = ['stampede-identity', 'stampede-redis', 'stampede-kafka', 'stampede-database']
+const neededSecrets = [
+  'stampede-identity',
+  'stampede-data-keys',
+  'stampede-redis',
+  'stampede-kafka',
+  'stampede-database',
+]
 
 const resource = 'services.serving.knative.dev'
 

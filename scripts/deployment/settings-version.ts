@@ -3,9 +3,11 @@
  * run again, and only then.
  */
 import { createHash } from 'node:crypto'
+import { dataKeysSecret, identitySecret } from '../cluster/identity.ts'
 import { DeployError, commandLine, namespace, type DeployContext } from './context.ts'
 import type { Manifest } from '../cluster/manifest.ts'
 
+const madeByInit = [identitySecret, dataKeysSecret]
 const annotation = 'stampede.io/settings-version'
 
 /** @throws DeployError when one of the Secrets is missing */
@@ -26,7 +28,7 @@ export async function settingsVersion(context: DeployContext, secrets: readonly 
   const missing = secrets.filter((name) => !versions.some((line) => line.startsWith(`Secret/${name} `)))
   if (missing.length > 0 && !dryRun)
     throw new DeployError(
-      `The Secret${missing.length === 1 ? '' : 's'} ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing. First: ${commandLine(context, missing.includes('stampede-identity') ? 'init' : 'infra')}`,
+      `The Secret${missing.length === 1 ? '' : 's'} ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing. First: ${commandLine(context, missing.some((name) => madeByInit.includes(name)) ? 'init' : 'infra')}`,
     )
   const relevant = versions.filter(
     (line) => secrets.some((name) => line.startsWith(`Secret/${name} `)) || line.startsWith('ConfigMap/stampede '),

@@ -94,10 +94,12 @@ async function readStatus(context: DeployContext): Promise<PlatformStatus> {
         const { ready, why } = stateOf(set)
         return { name: set.metadata.name, state: ready ? 'ready' : (why ?? 'not ready') }
       }),
-      ...['stampede-redis', 'stampede-kafka', 'stampede-database', 'stampede-identity'].map((name) => ({
-        name: `Secret ${name}`,
-        state: secrets.includes(`secret/${name}\n`) ? 'there' : 'missing',
-      })),
+      ...['stampede-redis', 'stampede-kafka', 'stampede-database', 'stampede-identity', 'stampede-data-keys'].map(
+        (name) => ({
+          name: `Secret ${name}`,
+          state: secrets.includes(`secret/${name}\n`) ? 'there' : 'missing',
+        }),
+      ),
     ],
     warnings: [
       ...pods.map((pod) => problemOfPod(pod)).filter((problem) => problem !== undefined),

@@ -42,7 +42,7 @@ export async function runStep(
     },
   }
   const run: Record<Exclude<Step, 'all'>, () => Promise<number>> = {
-    init: () => done(init(context, { settings: options.set })),
+    init: () => done(init(context, { settings: options.set, newDataKeys: options.newDataKeys })),
     infra: () => done(infra(context, options)),
     eventing: () => done(eventing(context, images)),
     services: () => done(services(context, { ...images, only: options.only, with: options.with })),

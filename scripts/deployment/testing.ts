@@ -115,6 +115,23 @@ export function memoryCluster(overlays: Record<string, string>): MemoryCluster {
   return { kubectl, calls, objects, kinds, answers }
 }
 
+/** The decoded values; empty when there is none. */
+export const secretOf = ({ objects }: MemoryCluster, name: string): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(objects.get(`Secret/${name}`)?.data ?? {}).map(([key, value]) => [
+      key,
+      Buffer.from(value, 'base64').toString(),
+    ]),
+  )
+
+/** As a person would with kubectl create: without labels. */
+export function storeSecret({ objects }: MemoryCluster, name: string, values: Record<string, string>): void {
+  const data = Object.fromEntries(
+    Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
+  )
+  objects.set(`Secret/${name}`, { apiVersion: 'v1', kind: 'Secret', metadata: { name }, data })
+}
+
 /** A context with a clock that moves with each pause. */
 export function testContext(cluster: Pick<MemoryCluster, 'kubectl'>, rest: Partial<DeployContext> = {}) {
   const said: string[] = []
