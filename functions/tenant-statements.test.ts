@@ -110,6 +110,33 @@ test.serial('tables – those without a tenant are known', (t) => {
   )
 })
 
+// MariaDB takes these as names, MySQL 9 does not: its `information_schema.KEYWORDS`, less what MariaDB refuses as well.
+const reservedByMySql = new Set(
+  `cube cume_dist database dense_rank empty external first_value function generated get grouping groups io_after_gtids io_before_gtids
+   json_table lag last_value lateral lead library nth_value ntile of optimizer_costs option percent_rank qualify rank row schema stored
+   system tablesample virtual`.split(/\s+/),
+)
+/** Bare words that are no call and no parameter. */
+const namesIn = (sql: string): string[] =>
+  sql.replaceAll(/'[^']*'|`[^`]*`|:\w+/g, ' ').match(/\b[a-z_]\w*\b(?!\s*\()/gi) ?? []
+
+test('statements – use no word as a name that MySQL reserves', (t) => {
+  const found = declaredStatements()
+    .filter(({ name }) => !name.startsWith('wrong.'))
+    .flatMap(({ name, sql }) =>
+      namesIn(sql)
+        .filter((word) => reservedByMySql.has(word.toLowerCase()))
+        .map((word) => `${name}: ${word}`),
+    )
+  t.deepEqual(found, [])
+  t.deepEqual(
+    namesIn("SELECT `rank`, RANK() OVER w FROM a stored WHERE b = 'row' AND c = :empty").filter((word) =>
+      reservedByMySql.has(word.toLowerCase()),
+    ),
+    ['stored'],
+  )
+})
+
 test('platform statements – are known, and each says why it crosses tenants', (t) => {
   const platform = declaredStatements().filter(({ kind }) => kind === 'platform')
   t.true(platform.every(({ reason }) => reason.length > 20))

@@ -28,10 +28,10 @@ export const insertOrders = tenantStatement(
  */
 const overLimit = tenantStatement(
   'order.overLimit',
-  `SELECT 1 FROM order_orders stored FORCE INDEX (PRIMARY) STRAIGHT_JOIN order_orders held FORCE INDEX (order_orders_buyer)
-     ON held.tenant_id = stored.tenant_id AND held.activity_id = stored.activity_id AND held.user_id = stored.user_id
-   WHERE stored.tenant_id = :tenantId AND stored.order_number IN (:orderNumbers) AND held.state NOT IN (:releasedStates)
-   GROUP BY stored.order_number HAVING SUM(held.quantity) > :perUserLimit`,
+  `SELECT 1 FROM order_orders fresh FORCE INDEX (PRIMARY) STRAIGHT_JOIN order_orders held FORCE INDEX (order_orders_buyer)
+     ON held.tenant_id = fresh.tenant_id AND held.activity_id = fresh.activity_id AND held.user_id = fresh.user_id
+   WHERE fresh.tenant_id = :tenantId AND fresh.order_number IN (:orderNumbers) AND held.state NOT IN (:releasedStates)
+   GROUP BY fresh.order_number HAVING SUM(held.quantity) > :perUserLimit`,
 )
 
 const rejectedBefore = tenantStatement(
