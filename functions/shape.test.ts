@@ -149,7 +149,7 @@ for (const [name, definitions, manifest] of manifests) {
     ])
     given.delete('CONFIGURATION_FOLDER')
     for (const [variable, value] of given) {
-      t.regex(value, /^\{\{ (secret:stampede-[a-z]+|configMap:stampede):[a-z-]+ \}\}$/, variable)
+      t.regex(value, /^\{\{ (secret:stampede-[a-z-]+|configMap:stampede):[a-z-]+ \}\}$/, variable)
     }
   })
 

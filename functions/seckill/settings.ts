@@ -24,8 +24,12 @@ export const settingsEnvironment = {
   CHALLENGE_DIFFICULTY_BITS: number(16, 0, maximumBits),
   /** Whether a purchase needs a pass: `with-challenge` asks for one whenever there is a challenge that a token would go around. */
   REQUIRE_PASS: z.enum(['with-challenge', 'always', 'never']).default('with-challenge'),
-  /** For the provider of the policy `captcha`. Never in a document. */
-  CAPTCHA_SECRET: z.string().min(1).optional(),
+  /** For the provider of the policy `captcha`. Never in a document. Empty is none: a Secret has the key whether it is used or not. */
+  CAPTCHA_SECRET: z
+    .string()
+    .trim()
+    .optional()
+    .transform((secret) => secret || undefined),
   /** Whose `x-forwarded-for` is believed. Without it the address is the connection's. */
   TRUSTED_PROXIES: trustedProxies,
   /** How long a pass is valid after the sale began (or after it was issued, when that is later). */

@@ -80,7 +80,7 @@ export async function ensureSecret(context: DeployContext, plan: SecretPlan): Pr
 }
 
 /**
- * `AUTH_JWKS_URL`, `AUTH_ISSUER`, `AUTH_AUDIENCE`, `SERVICE_SECRET`, `PASS_KEYS` of the environment win over what is made here.
+ * `AUTH_JWKS_URL`, `AUTH_ISSUER`, `AUTH_AUDIENCE`, `SERVICE_SECRET`, `PASS_KEYS`, `CAPTCHA_SECRET` of the environment win over what is made here.
  * `without`: keys of which the Secret must not hold a copy any more.
  */
 export async function ensureIdentity(
@@ -94,6 +94,7 @@ export async function ensureIdentity(
     audience: environment['AUTH_AUDIENCE'],
     'service-secret': environment['SERVICE_SECRET'],
     'pass-keys': environment['PASS_KEYS'],
+    'captcha-secret': environment['CAPTCHA_SECRET'],
   })
   checkIdentity(given)
   const stored = (await readSecret(context.kubectl, namespace, identitySecret)) ?? {}
@@ -128,6 +129,8 @@ export async function ensureIdentity(
       audience: ownAudience,
       'service-secret': createServiceSecret(),
       'pass-keys': createPassKeys(),
+      // Where no provider is used the key is there and empty: func.yaml cannot say that one is optional.
+      'captcha-secret': '',
     }),
   })
 }

@@ -77,7 +77,7 @@ export const knownSecrets: Readonly<Record<string, readonly string[]>> = {
   'stampede-redis': ['url'],
   'stampede-kafka': ['brokers'],
   'stampede-database': ['url'],
-  'stampede-identity': ['service-secret', 'jwks', 'jwks-url', 'issuer', 'audience', 'pass-keys'],
+  'stampede-identity': ['service-secret', 'jwks', 'jwks-url', 'issuer', 'audience', 'pass-keys', 'captcha-secret'],
   'stampede-data-keys': ['data-keys', 'index-key', 'audit-key'],
   redis: ['password'],
   mariadb: ['password', 'root-password'],
