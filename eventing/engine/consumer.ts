@@ -4,6 +4,7 @@ import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs'
 import type { EventMessage } from '@stampede/shared/events/cloud-event.ts'
 import { createConsumer, rebalanceTimeoutMs } from '@stampede/shared/kafka/connect.ts'
 import { assignerThatWaits } from './before-join.ts'
+import { Commits, type CommittedPartition } from './commits.ts'
 import type { Deliver } from './deliver.ts'
 import { Gather } from './gather.ts'
 import { Lanes } from './lanes.ts'
@@ -32,13 +33,7 @@ export type EventConsumerOptions = {
   fetchCommitted: () => Promise<readonly StartOffset[]>
 }
 
-type Partition = {
-  topic: string
-  partition: number
-  lanes: Lanes<EventMessage>
-  committed: bigint | undefined
-  gather: Gather
-}
+type Partition = CommittedPartition & { lanes: Lanes<EventMessage>; gather: Gather }
 
 const restartPauseMs = 1_000
 /** Each consumer asks Kafka about all of its partitions so often while nothing happens, and so does each other one in each engine. */
@@ -62,8 +57,8 @@ export class EventConsumer {
   #pauses = new AbortController()
   /** Deliveries of an earlier assignment that have not ended: a new one waits for them, else two would run for one key. */
   #leftovers: Promise<unknown> = Promise.resolve()
+  readonly #commits: Commits
   #commitTimer: NodeJS.Timeout | undefined
-  #committing: Promise<void> = Promise.resolve()
   /** A question to Kafka that is open: its client must not be closed before, or it would connect anew. */
   #asked: Promise<unknown> = Promise.resolve()
   #stopping = false
@@ -74,6 +69,12 @@ export class EventConsumer {
 
   constructor(options: EventConsumerOptions) {
     this.#options = options
+    this.#commits = new Commits({
+      name: options.plan.name,
+      log: options.log,
+      partitions: () => (this.#isJoined ? this.#partitions.values() : []),
+      commitOffsets: async (offsets) => this.#consumer?.commitOffsets(offsets),
+    })
   }
 
   get name(): string {
@@ -145,7 +146,7 @@ export class EventConsumer {
     this.#running.resolve()
     // Stopped while it began: the group must not keep a member that takes nothing.
     if (this.#stopping) await consumer.disconnect()
-    else this.#commitTimer ??= setInterval(() => void this.#commit(), commitIntervalMs)
+    else this.#commitTimer ??= setInterval(() => void this.#commits.commit(), commitIntervalMs)
   }
 
   /** Starts, and goes on trying when it fails; `joined` tells when it worked. */
@@ -165,7 +166,7 @@ export class EventConsumer {
     await closing
     clearTimeout(timer)
     await this.#asked
-    await this.#commit()
+    await this.#commits.commit()
     await this.#consumer?.disconnect().catch((error: unknown) => {
       this.#options.log.warn(
         { consumer: this.name, error: (error as Error).message },
@@ -182,9 +183,9 @@ export class EventConsumer {
     const deadlineMs = performance.now() + releaseTimeoutMs
     const late = async () => sleep(Math.max(0, Math.min(releaseCommitMs, deadlineMs - performance.now())), 'late')
     while (performance.now() < deadlineMs && (await Promise.race([closing, late()])) === 'late') {
-      await this.#commit({ asSignOfLife: true })
+      await this.#commits.signOfLife()
     }
-    await this.#commit()
+    await this.#commits.commit()
   }
 
   /** Else what is not taken any more would be fetched again and again while deliveries come to their end. */
@@ -279,18 +280,18 @@ export class EventConsumer {
     const state = this.#partitions.get(`${topic}/${partition}`)
     if (!state || this.#stopping) return
     const { plan, maximumHeld, metrics, log } = this.#options
-    let held = 0
+    let filtered = 0
     for (const record of batch.messages) {
       const offset = BigInt(record.offset)
       const message = readRecord(plan, log, topic, partition, record)
       if (message && plan.filter(message.attributes)) {
         state.lanes.push(offset, record.key?.toString() ?? '', message)
       } else {
-        held += 1
+        filtered += 1
         state.lanes.skip(offset)
       }
     }
-    if (held > 0) metrics.filtered.inc(held)
+    if (filtered > 0) metrics.filtered.inc(filtered)
     if (state.lanes.size > maximumHeld) {
       consumer.pause([{ topic, partitions: [partition] }])
       state.lanes.onceBelow(Math.floor(maximumHeld / 2), () => consumer.resume([{ topic, partitions: [partition] }]))
@@ -301,30 +302,6 @@ export class EventConsumer {
     // Every consumer group fetches every event of the topic: under load they come in batches, not one by one. The first event after
     // a pause in the flow is not held up.
     await sleep(state.gather.pauseMs(batch.messages.length, performance.now()))
-  }
-
-  #commit(options: { asSignOfLife?: boolean } = {}): Promise<void> {
-    // One commit at a time; a later one must not be overtaken by an earlier one.
-    this.#committing = this.#committing.then(() => this.#commitNow(options))
-    return this.#committing
-  }
-
-  async #commitNow({ asSignOfLife = false }: { asSignOfLife?: boolean }): Promise<void> {
-    const changed = [...this.#partitions.values()].flatMap((state) => {
-      const { watermark, position } = state.lanes
-      if (asSignOfLife) return position === undefined ? [] : [{ state, offset: position }]
-      return watermark === undefined || watermark === state.committed ? [] : [{ state, offset: watermark }]
-    })
-    if (changed.length === 0 || !this.#isJoined) return
-    try {
-      await this.#consumer?.commitOffsets(
-        changed.map(({ state: { topic, partition }, offset }) => ({ topic, partition, offset: offset.toString() })),
-      )
-      for (const { state, offset } of changed) state.committed = offset
-    } catch (error) {
-      // A rebalance took the partition away, or Kafka is gone for the moment: the next commit says the same or more.
-      this.#options.log.debug({ consumer: this.name, error: (error as Error).message }, 'offsets not committed')
-    }
   }
 
   #restartLater(broken: Consumer): void {
