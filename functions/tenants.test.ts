@@ -88,8 +88,8 @@ function probesFor(things: Things): Record<string, TenantProbe[] | string> {
   const draft = `/api/v1/activities/${draftId}`
   const activity = `/api/v1/activities/${activityId}`
   const sale = `/api/v1/seckill/${activityId}`
-  const device = ''
-  const ownPass = collection.passes.issue({ tenantId, userId, activityId, device, expiresAtMs: Date.now() + 60_000 })
+  const times = { issuedAtMs: Date.now(), expiresAtMs: Date.now() + 60_000 }
+  const ownPass = collection.passes.issue({ tenantId, userId, activityId, device: '', ...times })
   return {
     ...accessProbes(things),
     ...signInProbes(things.signIn),

@@ -134,7 +134,8 @@ export async function press(
   buyer: { tenantId: string; userId: string; activityId: string },
   headers: Record<string, string> = {},
 ) {
-  const pass = passes.issue({ ...buyer, device: '', expiresAtMs: Date.now() + 60_000 })
+  const issuedAtMs = Date.now()
+  const pass = passes.issue({ ...buyer, device: '', issuedAtMs, expiresAtMs: issuedAtMs + 60_000 })
   const response = await fetch(`${url}/api/v1/seckill/${buyer.activityId}/purchases`, {
     method: 'POST',
     headers: { 'stampede-pass': pass, 'content-type': 'application/json', ...headers },

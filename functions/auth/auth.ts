@@ -2,6 +2,7 @@
 import type { z } from 'zod'
 import type { sessionRevoked, userDeactivated } from '@stampede/eventing/catalogue/identity-events.ts'
 import { createAccessDirectory } from '@stampede/shared/access/directory.ts'
+import { sessionCorrectionTtlMs } from '@stampede/shared/access/facts.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
 import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
 import { createServiceClient } from '@stampede/shared/http/client.ts'
@@ -29,8 +30,6 @@ import { createSigningKeys } from './signing-keys.ts'
 
 const hourMs = 3_600_000
 const dayMs = 86_400_000
-/** Clocks differ. */
-const skewMs = 30_000
 /** ID tokens live so long; a key is shown until they are dead. */
 export const idTokenSeconds = 3_600
 const sweptAfterMs = 7 * dayMs
@@ -129,16 +128,18 @@ export function createAuth(config: AuthConfig, host: HostServices, now: () => nu
     onUserReactivated: (event: UserEvent) => changeAccountState(context, event, 'active'),
     onUserErased: (event: UserEvent) => changeAccountState(context, event, 'erased'),
 
-    /** Whatever the access directory forgot: revoked sessions whose tokens may be alive. */
+    /** Whatever the access directory forgot: revoked sessions whose tokens or passes may be alive. */
     async correctAgain() {
       await events.schema()
-      const since = new Date(now() - config.ACCESS_TOKEN_SECONDS * 1_000 - skewMs)
+      const since = new Date(now() - sessionCorrectionTtlMs)
       let after = { revokedAt: since, sessionId: '' }
       for (let told = 0; told < maximumCorrections && !host.draining.aborted; told += correctionPage) {
         const page = await revokedSince(events.database.forPlatform(), since, after, correctionPage)
-        for (const { tenantId, userId, sessionId, revokedAt } of page) {
-          await correctDirectory(context, tenantId, userId, [sessionId], revokedAt.getTime())
-        }
+        await Promise.all(
+          page.map(({ tenantId, userId, sessionId, revokedAt }) =>
+            correctDirectory(context, tenantId, userId, [sessionId], revokedAt.getTime()),
+          ),
+        )
         const last = page.at(-1)
         if (!last || page.length < correctionPage) return
         after = last

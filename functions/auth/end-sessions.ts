@@ -1,5 +1,6 @@
 /** Sessions end before their time: in the database with its event, and then in the access directory, which every process follows. */
 import { sessionRevoked } from '@stampede/eventing/catalogue/identity-events.ts'
+import { sessionCorrectionTtlMs } from '@stampede/shared/access/facts.ts'
 import type { TenantDatabase } from '@stampede/shared/database/sessions.ts'
 import type { ChangeContext } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
@@ -71,7 +72,7 @@ export async function endAllSessions(
   await endSessions(auth, context, { userId, sessionIds, reason })
   // Browsers that would sign in to applications without asking.
   await deleteRecordsOfAccount(context.tenant, 'Session', userId)
-  const since = new Date(auth.now() - auth.tokens.lifetimeSeconds * 1_000)
+  const since = new Date(auth.now() - sessionCorrectionTtlMs)
   return [...new Set([...sessionIds, ...(await listEndedSessions(context.tenant, userId, since))])]
 }
 

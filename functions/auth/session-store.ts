@@ -94,7 +94,7 @@ const ended = tenantStatement(
   `SELECT session_id AS sessionId FROM auth_sessions
    WHERE tenant_id = :tenantId AND user_id = :userId AND revoked_at >= :since ORDER BY revoked_at DESC LIMIT 1000`,
 )
-/** Ids of a user's sessions that were revoked lately: their tokens may still be alive. */
+/** Ids of a user's sessions that were revoked lately: their tokens and passes may still be alive. */
 export async function listEndedSessions(db: TenantDatabase, userId: string, since: Date): Promise<string[]> {
   return (await db.rows(ended, { userId, since })).map((row) => String(row['sessionId']))
 }

@@ -83,6 +83,19 @@ test('sessions – what the directory forgot, the event and the clock tell it ag
   await forget()
   t.is(await stage.tick('correct-access'), 204)
   t.deepEqual(await corrections(tenantId, tokens.userId), fact)
+  // Passes of the sale live for two hours; after that nobody needs to know.
+  for (const [hours, known] of [
+    [2, fact],
+    [24, []],
+  ] as const) {
+    await forget()
+    await stage.sql.query('UPDATE auth_sessions SET revoked_at = ? WHERE session_id = ?', [
+      new Date(Date.now() - hours * 3_600_000),
+      tokens['sessionId'],
+    ])
+    t.is(await stage.tick('correct-access'), 204)
+    t.deepEqual(await corrections(tenantId, tokens.userId), known)
+  }
   await forget()
   const [event] = stage.published(tenantId, revokedType)
   const { sessionRevoked } = await import('@stampede/eventing/catalogue/identity-events.ts')

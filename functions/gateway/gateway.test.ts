@@ -180,10 +180,10 @@ test('gateway – wrong tokens are refused here, and the upstream hears nothing 
 
 test('gateway – passes of the sale are let through to it, and nowhere else', async (t) => {
   const at = plain
-  const pass = { 'stampede-pass': 'v1.k.p.m', 'stampede-device': 'd', 'content-type': 'application/json' }
+  const pass = { 'stampede-pass': 'v2.k.p.m', 'stampede-device': 'd', 'content-type': 'application/json' }
   const answer = await at.send('POST', purchases, pass, '{}')
   t.is(answer.status, 200)
-  t.like(answer.body['headers'], { 'stampede-pass': 'v1.k.p.m', 'stampede-device': 'd' })
+  t.like(answer.body['headers'], { 'stampede-pass': 'v2.k.p.m', 'stampede-device': 'd' })
   t.is((await at.send('GET', '/api/v1/activities', pass)).status, 401)
   t.is((await at.send('GET', '/api/v1/orders', pass)).status, 401)
 })

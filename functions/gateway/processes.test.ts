@@ -49,7 +49,7 @@ async function configured(upstream: TestUpstream, document: Document): Promise<G
 
 const live = '/api/v1/seckill/a1/live'
 const press = '/api/v1/seckill/a1/purchases'
-const pass = { 'stampede-pass': 'v1.k.p.m', 'content-type': 'application/json' }
+const pass = { 'stampede-pass': 'v2.k.p.m', 'content-type': 'application/json' }
 
 /** Statuses of `count` requests, so many at a time. */
 async function load(count: number, atOnce: number, send: (index: number) => Promise<Response>): Promise<number[]> {

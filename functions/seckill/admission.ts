@@ -67,7 +67,7 @@ export function passRefusal(passes: Passes, pass: string, activityId: string): A
   return answers.unauthenticated
 }
 
-/** The buyer of a verified token, or the refusal. */
+/** The buyer of a verified token or pass, or the refusal. */
 export function buyerOf(principal: Principal): Buyer | Answer {
   return principal.kind === 'service' ? answers.notAPerson : principal
 }
@@ -89,28 +89,21 @@ export async function admit(
   { passes, tokens, access }: { passes: Passes; tokens: TokenVerifier; access: AccessChecker },
 ): Promise<Buyer | Answer> {
   if (credentials.pass !== undefined) {
-    const buyer = passes.verify(credentials.pass, activityId, credentials.device)
-    return buyer ? admitPassHolder(buyer, access) : passRefusal(passes, credentials.pass, activityId)
+    const holder = passes.verify(credentials.pass, activityId, credentials.device)
+    return holder ? admitPrincipal(holder, access) : passRefusal(passes, credentials.pass, activityId)
   }
   const token = bearerTokenOf(credentials.authorization)
   if (token === undefined) return answers.unauthenticated
   try {
-    const principal = await tokens.verify(token)
-    const buyer = buyerOf(principal)
-    if (isAnswer(buyer)) return buyer
-    const verdict = access.checkSync(principal) ?? (await access.check(principal))
-    return verdict === 'allowed' ? buyer : accessAnswers[verdict]
+    return await admitPrincipal(await tokens.verify(token), access)
   } catch (error) {
     return tokenRefusal(error)
   }
 }
 
-async function admitPassHolder(buyer: Buyer, access: AccessChecker): Promise<Buyer | Answer> {
-  const { tenantId, userId } = buyer
-  let verdict = access.buyerSync(tenantId, userId)
-  if (verdict === 'unknown') {
-    await access.load(tenantId).catch(() => {})
-    verdict = access.buyerSync(tenantId, userId)
-  }
+async function admitPrincipal(principal: Principal, access: AccessChecker): Promise<Buyer | Answer> {
+  const buyer = buyerOf(principal)
+  if (isAnswer(buyer)) return buyer
+  const verdict = access.checkSync(principal) ?? (await access.check(principal))
   return verdict === 'allowed' ? buyer : accessAnswers[verdict]
 }

@@ -9,7 +9,7 @@ import type { Passes } from '@stampede/shared/identity/pass.ts'
 import type { PassAdmission, PassApplicant, PassLimits } from '@stampede/shared/sale/pass-limits.ts'
 import { maximumAnswerLength, type Applicant, type Challenge, type Judgement } from './challenge.ts'
 import type { Sale, SaleCache } from './sale-cache.ts'
-import type { SeckillSettings } from './settings.ts'
+import { maximumOpensSecondsBefore, type SeckillSettings } from './settings.ts'
 
 const identifier = /^[A-Za-z0-9_-]{1,64}$/
 
@@ -86,9 +86,10 @@ export async function issuePass(request: PassRequest, effects: PassEffects): Pro
     })
   }
   const beginsMs = Math.max(nowMs, sale.startsAtMs - sale.clockOffsetMs)
-  const expiresAtMs = Math.ceil(Math.min(endsAtMs, beginsMs + settings.ttlSeconds * 1_000))
+  const expiresAtMs = Math.floor(Math.min(endsAtMs, beginsMs + settings.ttlSeconds * 1_000))
   const { tenantId, userId, activityId, device } = applicant
-  const pass = effects.passes.issue({ tenantId, userId, activityId, device, expiresAtMs })
+  const { sessionId, issuedAtMs } = request.principal
+  const pass = effects.passes.issue({ tenantId, userId, activityId, device, sessionId, issuedAtMs, expiresAtMs })
   effects.counted('issued')
   return { pass, expiresAt: new Date(expiresAtMs).toISOString(), ...timesOf(sale, redisNowMs) }
 }
@@ -120,9 +121,10 @@ async function apply({ principal, activityId, device = '', address }: PassReques
   const nowMs = effects.now()
   const redisNowMs = nowMs + sale.clockOffsetMs
   if (sale.state === 'closed' || redisNowMs >= sale.endsAtMs) throw new Problem('ended', 'The sale is over.')
-  const opensAtMs = sale.startsAtMs - challenge.opensSecondsBefore * 1_000
-  // Who has the challenge for days has it solved by others.
-  if (challenge.policy !== 'none' && redisNowMs < opensAtMs) {
+  // Who has the challenge for days has it solved by others. Without one, a pass still must live until the sale and through it.
+  const opensSeconds = challenge.policy === 'none' ? maximumOpensSecondsBefore : challenge.opensSecondsBefore
+  const opensAtMs = sale.startsAtMs - opensSeconds * 1_000
+  if (redisNowMs < opensAtMs) {
     throw new Problem('not-started', `Passes are given out from ${new Date(opensAtMs).toISOString()} on.`, {
       retryAfterSeconds: Math.ceil((opensAtMs - redisNowMs) / 1_000),
       extensions: { opensAt: new Date(opensAtMs).toISOString(), startsAt: new Date(sale.startsAtMs).toISOString() },

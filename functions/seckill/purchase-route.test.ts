@@ -130,7 +130,8 @@ test('purchase – credentials: each that is not good has its own answer', async
   const sale = await stage.sale()
   const { tenantId } = stage
   const { activityId } = sale
-  const claims = { tenantId, userId: 'ann', activityId, device: '', expiresAtMs: Date.now() + 60_000 }
+  const times = { issuedAtMs: Date.now(), expiresAtMs: Date.now() + 60_000 }
+  const claims = { tenantId, userId: 'ann', activityId, device: '', ...times }
   const cases: [string, Record<string, string>, number, string][] = [
     ['nothing', {}, 401, 'unauthenticated'],
     ['forged pass', { 'stampede-pass': forgedPasses.issue(claims) }, 401, 'unauthenticated'],
@@ -141,7 +142,7 @@ test('purchase – credentials: each that is not good has its own answer', async
       'unauthenticated',
     ],
     ['cut pass', { 'stampede-pass': passes.issue(claims).slice(0, -1) }, 401, 'unauthenticated'],
-    ['rubbish pass', { 'stampede-pass': 'v1.k1.~~~~.x' }, 401, 'unauthenticated'],
+    ['rubbish pass', { 'stampede-pass': 'v2.k1.~~~~~~.x' }, 401, 'unauthenticated'],
     [
       'pass of another activity',
       { 'stampede-pass': passes.issue({ ...claims, activityId: 'other' }) },

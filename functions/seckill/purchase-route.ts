@@ -171,20 +171,7 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
     )
   }
 
-  /** May the buyer of a pass still buy? Memory knows; only when it does not, Redis is asked, once for all who wait. */
-  const withPassHolder = (press: Press, next: (press: Press) => void): void => {
-    const { tenantId, userId } = press.buyer!
-    const verdict = access.buyerSync(tenantId, userId)
-    if (verdict !== 'unknown') return withVerdict(press, verdict, next)
-    if (asynchronous >= maximumAsynchronous) return refuse(press, answers.overloaded)
-    const loaded = access.load(tenantId)
-    later(
-      press,
-      loaded.then(() => access.buyerSync(tenantId, userId)),
-      next,
-    )
-  }
-
+  /** May the holder of a token or pass still buy? Memory knows; only when it does not, Redis is asked, once for all who wait. */
   const withPrincipal = (press: Press, principal: Principal, next: (press: Press) => void): void => {
     const buyer = buyerOf(principal)
     if (isAnswer(buyer)) return refuse(press, buyer)
@@ -222,10 +209,9 @@ export function createPurchaseRoutes(dependencies: PurchaseDependencies): Purcha
   const withBuyer = (press: Press, next: (press: Press) => void): void => {
     const { pass } = press.credentials
     if (pass === undefined) return withTokenAlone(press, next)
-    const claims = passes.verify(pass, press.activityId, press.credentials.device)
-    if (claims === undefined) return refuse(press, passRefusal(passes, pass, press.activityId))
-    press.buyer = claims
-    withPassHolder(press, next)
+    const holder = passes.verify(pass, press.activityId, press.credentials.device)
+    if (holder === undefined) return refuse(press, passRefusal(passes, pass, press.activityId))
+    withPrincipal(press, holder, next)
   }
 
   const purchaseBody = (press: Press): void => {

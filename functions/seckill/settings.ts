@@ -5,11 +5,16 @@
 import { z } from 'zod'
 import { configurationFolder } from '@stampede/shared/configuration/document-file.ts'
 import { trustedProxies } from '@stampede/shared/http/client-address.ts'
+import { maximumPassMs } from '@stampede/shared/identity/pass.ts'
 import { maximumDifficultyBits } from '@stampede/shared/sale/proof-of-work.ts'
 
 const whole = (minimum: number, maximum: number) => z.int().min(minimum).max(maximum)
 const number = (fallback: number, minimum: number, maximum: number) =>
   z.coerce.number().int().min(minimum).max(maximum).default(fallback)
+
+/** Half of a pass's longest life before the start of its sale, half of it after that. */
+export const maximumOpensSecondsBefore = maximumPassMs / 2_000
+const maximumTtlSeconds = maximumPassMs / 2_000
 
 /** In milliseconds' worth of tries on a phone of the cheap kind: 16 bits are about half a second. */
 const maximumBits = Math.min(24, maximumDifficultyBits)
@@ -33,7 +38,7 @@ export const settingsEnvironment = {
   /** Whose `x-forwarded-for` is believed. Without it the address is the connection's. */
   TRUSTED_PROXIES: trustedProxies,
   /** How long a pass is valid after the sale began (or after it was issued, when that is later). */
-  PASS_TTL_SECONDS: number(600, 1, 86_400),
+  PASS_TTL_SECONDS: number(600, 1, maximumTtlSeconds),
   /** Purchases in one script call. 256 made the tail worse. */
   DECISION_BATCH: number(64, 1, 256),
   /** Script calls under way for one bucket. */
@@ -96,7 +101,7 @@ export function seckillSettings(environment: SettingsEnvironment) {
         .prefault({}),
       passes: z
         .strictObject({
-          ttlSeconds: whole(1, 86_400).default(environment.PASS_TTL_SECONDS),
+          ttlSeconds: whole(1, maximumTtlSeconds).default(environment.PASS_TTL_SECONDS),
           required: z.enum(['with-challenge', 'always', 'never']).default(environment.REQUIRE_PASS),
           /** Whether a pass must be bound to a device, by the header stampede-device. */
           deviceRequired: z.boolean().default(false),
@@ -114,7 +119,7 @@ export function seckillSettings(environment: SettingsEnvironment) {
         .strictObject({
           policy: z.enum(challengePolicies).default(environment.CHALLENGE),
           /** Challenges, and so passes, are given out so long before the start, and until the end. */
-          opensSecondsBefore: whole(1, 86_400).default(900),
+          opensSecondsBefore: whole(1, maximumOpensSecondsBefore).default(900),
           /** To solve it and ask for the pass. */
           ttlSeconds: whole(10, maximumChallengeSeconds).default(300),
           difficultyBits: whole(0, maximumBits).default(environment.CHALLENGE_DIFFICULTY_BITS),

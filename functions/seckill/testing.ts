@@ -23,20 +23,26 @@ const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid: 'k', alg: 'EdDSA' 
 export const passes = createPasses({ keys: parsePassKeys(passKeys), now: Date.now })
 export const forgedPasses = createPasses({ keys: [{ id: 'k1', secret: Buffer.alloc(32, 8) }], now: Date.now })
 
-export type TokenOptions = { roles?: string[]; expiresAt?: number; forged?: boolean }
+export type TokenOptions = {
+  roles?: string[]
+  expiresAt?: number
+  forged?: boolean
+  sessionId?: string
+  issuedAtMs?: number
+}
 export const accessToken = (tenantId: string, userId: string, options: TokenOptions = {}): Promise<string> =>
-  new SignJWT({ tenant: tenantId, roles: options.roles ?? [] })
+  new SignJWT({ tenant: tenantId, roles: options.roles ?? [], sid: options.sessionId })
     .setProtectedHeader({ alg: 'EdDSA', kid: 'k' })
     .setIssuer(issuer)
     .setAudience(audience)
     .setSubject(userId)
-    .setIssuedAt()
+    .setIssuedAt(Math.floor((options.issuedAtMs ?? Date.now()) / 1_000))
     .setExpirationTime(options.expiresAt ?? Math.floor(Date.now() / 1_000) + 600)
     .sign(options.forged ? stranger.privateKey : privateKey)
 export const serviceToken = createServiceTokens({ secret: serviceSecret, service: 'order' })
 
 export const passFor = (claims: Pick<PassClaims, 'tenantId' | 'userId' | 'activityId'> & Partial<PassClaims>): string =>
-  passes.issue({ device: '', expiresAtMs: Date.now() + 600_000, ...claims })
+  passes.issue({ device: '', issuedAtMs: Date.now(), expiresAtMs: Date.now() + 600_000, ...claims })
 
 export type Stage = {
   url: string

@@ -17,7 +17,8 @@ export type PressPlan = {
 
 export async function writePresses(plan: PressPlan): Promise<void> {
   const passes = createPasses({ keys: parsePassKeys(plan.passKeys), now: Date.now })
-  const expiresAtMs = Date.now() + 3_600_000
+  const issuedAtMs = Date.now()
+  const expiresAtMs = issuedAtMs + 3_600_000
   const { tenantId, activityId, full = false } = plan
   const out = createWriteStream(plan.file)
   let chunk = ''
@@ -25,7 +26,8 @@ export async function writePresses(plan: PressPlan): Promise<void> {
     const userId = `${plan.buyers}-${index}`
     const device = full ? `device-${index}` : ''
     const body = full ? `{"quantity":1,"idempotencyKey":"key-${index}"}` : '{"quantity":1}'
-    chunk += `${passes.issue({ tenantId, userId, activityId, device, expiresAtMs })}\t${device}\t${body}\n`
+    const pass = passes.issue({ tenantId, userId, activityId, device, issuedAtMs, expiresAtMs })
+    chunk += `${pass}\t${device}\t${body}\n`
     if (chunk.length < 1_000_000) continue
     if (!out.write(chunk)) await once(out, 'drain')
     chunk = ''

@@ -138,8 +138,10 @@ async function createCredentials(
   const token = async (userId: string): Promise<Credentials> => ({ token: await mint(userId) })
   if (orders.passKeys === undefined) return token
   const passes = createPasses({ keys: parsePassKeys(orders.passKeys), now: Date.now })
-  return (userId, turn) =>
-    turn % tokenEvery === 0
-      ? token(userId)
-      : { pass: passes.issue({ tenantId, userId, activityId, device: '', expiresAtMs: Date.now() + passLifeMs }) }
+  return (userId, turn) => {
+    if (turn % tokenEvery === 0) return token(userId)
+    const issuedAtMs = Date.now()
+    const expiresAtMs = issuedAtMs + passLifeMs
+    return { pass: passes.issue({ tenantId, userId, activityId, device: '', issuedAtMs, expiresAtMs }) }
+  }
 }

@@ -39,9 +39,11 @@ export async function measureGateway(options: GatewayCostOptions): Promise<Gatew
         const way = ways[index]!
         const requests = Array.from({ length: options.presses }, () => {
           const userId = `compare-${++buyer}`
-          const expiresAtMs = Date.now() + passMs
-          const claims = { tenantId: localTenant, userId, activityId: options.activityId, device: '', expiresAtMs }
-          return pressRequest({ pass: passes.issue(claims) })
+          const { activityId } = options
+          const times = { issuedAtMs: Date.now(), expiresAtMs: Date.now() + passMs }
+          return pressRequest({
+            pass: passes.issue({ tenantId: localTenant, userId, activityId, device: '', ...times }),
+          })
         }).values()
         const begunMs = performance.now()
         const runner = async () => {

@@ -12,7 +12,6 @@ export function createBuiltInChecker(): AccessChecker {
       return holds ? 'allowed' : 'forbidden'
     },
     check: async (principal, permission) => checker.checkSync(principal, permission)!,
-    buyerSync: () => 'allowed',
     quotaSync: () => ({}),
     load: async () => ({ state: 'active', quota: {}, version: 0 }),
     close: async () => {},

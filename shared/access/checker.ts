@@ -140,11 +140,6 @@ export function createAccessChecker(options: AccessCheckerOptions): DirectoryChe
         return 'unknown'
       }
     },
-    buyerSync(tenantId, userId) {
-      const entry = freshEntry(tenantId)
-      if (entry === undefined) return 'unknown'
-      return entry.corrections.get(userId)?.blocked?.value ? 'signed-out' : stateOf(entry, complete)
-    },
     quotaSync: (tenantId) => memory.get(tenantId)?.tenant?.quota,
     async load(tenantId) {
       follower.start()

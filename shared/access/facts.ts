@@ -8,12 +8,15 @@
  *   userId:signed-out      `ms `
  *   userId:session:<sid>   `ms `
  */
+import { maximumPassMs } from '../identity/pass.ts'
 import type { Correction } from './types.ts'
 
-/** How long a blocked user and a sign-out everywhere are remembered: longer than any pass is valid. */
+/** How long a blocked user and a sign-out everywhere are remembered: longer than anything is valid. */
 export const correctionTtlMs = 172_800_000
-/** How long roles and revoked sessions are: access tokens alone name them, and live for minutes. */
-export const tokenCorrectionTtlMs = 3_600_000
+/** How long revoked sessions are: longer than tokens and passes live. There are many, so no longer than needed. */
+export const sessionCorrectionTtlMs = maximumPassMs + 3_600_000
+/** How long roles are: access tokens alone name them, and live for an hour at most. */
+export const rolesCorrectionTtlMs = 7_200_000
 
 /** What memory holds of a user. */
 export type UserFacts = {
@@ -34,10 +37,10 @@ export function factLines(userId: string, correction: Correction): string {
   const lines: string[] = []
   if (blocked !== undefined) lines.push(`${userId}:blocked ${atMs} ${correctionTtlMs} ${blocked ? 1 : 0}`)
   if (signedOut) lines.push(`${userId}:signed-out ${atMs} ${correctionTtlMs} `)
-  if (roles) lines.push(`${userId}:roles ${atMs} ${tokenCorrectionTtlMs} ${JSON.stringify(roles)}`)
+  if (roles) lines.push(`${userId}:roles ${atMs} ${rolesCorrectionTtlMs} ${JSON.stringify(roles)}`)
   for (const session of revokedSessions) {
     if (!identifier.test(session)) throw new TypeError('a session id of a correction is not an identifier')
-    lines.push(`${userId}:session:${session} ${atMs} ${tokenCorrectionTtlMs} `)
+    lines.push(`${userId}:session:${session} ${atMs} ${sessionCorrectionTtlMs} `)
   }
   return lines.join('\n')
 }
@@ -78,13 +81,14 @@ function namesOf(json: string): readonly string[] {
 
 /** Forgets what no token can contradict any more. `nowMs` by Redis' clock. */
 export function forgetOldFacts(corrections: Map<string, UserFacts>, nowMs: number): void {
-  const forTokens = nowMs - tokenCorrectionTtlMs
   const forAll = nowMs - correctionTtlMs
+  const forSessions = nowMs - sessionCorrectionTtlMs
+  const forRoles = nowMs - rolesCorrectionTtlMs
   for (const [userId, own] of corrections) {
     if (own.blocked && own.blocked.atMs < forAll) own.blocked = undefined
-    if (own.roles && own.roles.atMs < forTokens) own.roles = undefined
+    if (own.roles && own.roles.atMs < forRoles) own.roles = undefined
     if (own.signedOutAtMs < forAll) own.signedOutAtMs = 0
-    for (const [session, atMs] of own.sessions ?? []) if (atMs < forTokens) own.sessions!.delete(session)
+    for (const [session, atMs] of own.sessions ?? []) if (atMs < forSessions) own.sessions!.delete(session)
     if (own.sessions?.size === 0) own.sessions = undefined
     if (!own.blocked && !own.roles && !own.sessions && own.signedOutAtMs === 0) corrections.delete(userId)
   }

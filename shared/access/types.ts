@@ -33,8 +33,8 @@ export type TenantAccess = {
 export type RoleAccess = { roles: Readonly<Record<string, readonly Permission[]>>; version: number }
 
 /**
- * What has become untrue in tokens that are still valid. Kept until no token or pass from before can be valid any more
- * (`correctionTtlMs`); new tokens are right by themselves.
+ * What has become untrue in tokens that are still valid. Kept until no token or pass from before can be valid any more (`facts.ts`);
+ * new tokens are right by themselves.
  */
 export type Correction = {
   /** Tokens and passes issued before this (ms) are what is corrected. */
@@ -59,11 +59,6 @@ export type AccessChecker = {
   /** From memory, microseconds, no I/O. Undefined: this tenant is not in memory, or memory may be out of date: ask `check`. */
   checkSync(principal: Principal, permission?: Permission): AccessVerdict | undefined
   check(principal: Principal, permission?: Permission): Promise<AccessVerdict>
-  /**
-   * For the hot path, where a pass names only tenant and user: from memory, never I/O. `unknown` for a tenant that is not in memory
-   * (call `load` before the sale) or when memory is older than `staleMs`.
-   */
-  buyerSync(tenantId: string, userId: string): Exclude<AccessVerdict, 'forbidden'>
   /** Quota from memory; undefined when the tenant is not in memory. */
   quotaSync(tenantId: string): TenantQuota | undefined
   /** Brings a tenant into memory and keeps it there while changes are followed. Throws Problem `dependency-unavailable`. */

@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import test from 'ava'
 import * as fc from 'fast-check'
 import { createHmacSha256 } from './hmac.ts'
-import { createPasses, parsePassKeys } from './pass.ts'
+import { createPasses, parsePassKeys, type PassClaims } from './pass.ts'
 
 const key = (id: string) => ({ id, secret: randomBytes(32) })
 const nowMs = 1_800_000_000_000
@@ -11,8 +11,12 @@ const claims = {
   userId: 'user-1',
   activityId: 'phone',
   device: 'device-1',
+  sessionId: 'session-1',
+  issuedAtMs: nowMs - 1_000,
   expiresAtMs: nowMs + 60_000,
 }
+/** As somebody that access is asked about. */
+const holder = (given: PassClaims) => ({ kind: 'user', roles: [], sessionId: undefined, ...given })
 
 test('HMAC – equals createHmac for any key and message', (t) => {
   fc.assert(
@@ -40,10 +44,12 @@ test('HMAC – refuses a message that is longer than it was made for', (t) => {
 
 test('pass – gives back what was issued', (t) => {
   const passes = createPasses({ keys: [key('k1')], now: () => nowMs })
-  t.deepEqual(passes.verify(passes.issue(claims), 'phone', 'device-1'), claims)
+  t.deepEqual(passes.verify(passes.issue(claims), 'phone', 'device-1'), holder(claims))
   const unbound = { ...claims, device: '' }
-  t.deepEqual(passes.verify(passes.issue(unbound), 'phone', 'device-2'), unbound)
-  t.deepEqual(passes.verify(passes.issue(claims), 'phone'), claims, 'no device is asked for')
+  t.deepEqual(passes.verify(passes.issue(unbound), 'phone', 'device-2'), holder(unbound))
+  t.deepEqual(passes.verify(passes.issue(claims), 'phone'), holder(claims), 'no device is asked for')
+  const { sessionId: _session, ...withoutSession } = claims
+  t.deepEqual(passes.verify(passes.issue(withoutSession), 'phone', 'device-1'), holder(withoutSession))
 })
 
 test('pass – every set of claims survives', (t) => {
@@ -51,15 +57,16 @@ test('pass – every set of claims survives', (t) => {
   const passes = createPasses({ keys: [key('k1')], now: () => 0 })
   fc.assert(
     fc.property(
-      identifier,
-      identifier,
-      identifier,
-      identifier,
-      fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
-      (tenantId, userId, activityId, device, expiresAtMs) => {
-        const given = { tenantId, userId, activityId, device, expiresAtMs }
-        t.deepEqual(passes.verify(passes.issue(given), activityId, device), given)
-      },
+      fc.record({
+        tenantId: identifier,
+        userId: identifier,
+        activityId: identifier,
+        device: fc.oneof(identifier, fc.constant('')),
+        sessionId: fc.option(identifier, { nil: undefined }),
+        issuedAtMs: fc.nat({ max: Number.MAX_SAFE_INTEGER }),
+        expiresAtMs: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+      }),
+      (given) => t.deepEqual(passes.verify(passes.issue(given), given.activityId, given.device), holder(given)),
     ),
     { numRuns: 200 },
   )
@@ -95,20 +102,20 @@ test('pass – rubbish is refused and never throws', (t) => {
   const token = passes.issue(claims)
   const rubbish = [
     '',
-    'v1.',
-    'v1..',
-    'v1.k1',
-    'v1.k1.',
-    'v1.k1..',
+    'v2.',
+    'v2..',
+    'v2.k1',
+    'v2.k1.',
+    'v2.k1..',
     '.'.repeat(50),
-    `v2${token.slice(2)}`,
+    `v1${token.slice(2)}`,
     `${token}${'a'.repeat(1_000)}`,
-    `v1.k9.${token.slice(6)}`,
+    `v2.k9.${token.slice(6)}`,
   ]
   for (const text of rubbish) t.is(passes.verify(text, 'phone'), undefined, text)
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 500 }), (text) =>
-      t.is(passes.verify(`v1.k1.${text}`, 'phone'), undefined),
+      t.is(passes.verify(`v2.k1.${text}`, 'phone'), undefined),
     ),
   )
   // A character outside Latin-1 whose low byte is the right one must not count as the right one.
@@ -125,7 +132,7 @@ test('pass – keys rotate: the first signs, both are valid, a dropped one is no
   const after = createPasses({ keys: [fresh], now: () => nowMs })
   const early = before.issue(claims)
   const late = during.issue(claims)
-  t.true(late.startsWith('v1.new.'))
+  t.true(late.startsWith('v2.new.'))
   t.truthy(during.verify(early, 'phone'))
   t.truthy(during.verify(late, 'phone'))
   t.truthy(after.verify(late, 'phone'))
@@ -136,7 +143,17 @@ test('pass – a claim that could be read as two is not issued', (t) => {
   const passes = createPasses({ keys: [key('k1')], now: () => nowMs })
   for (const userId of ['', 'a~b', 'a.b', 'ä', 'x'.repeat(65)])
     t.throws(() => passes.issue({ ...claims, userId }), { instanceOf: TypeError })
+  for (const sessionId of ['', 'a~b']) t.throws(() => passes.issue({ ...claims, sessionId }), { instanceOf: TypeError })
   t.throws(() => passes.issue({ ...claims, expiresAtMs: 1.5 }), { instanceOf: TypeError })
+  t.throws(() => passes.issue({ ...claims, issuedAtMs: -1 }), { instanceOf: TypeError })
+})
+
+test('pass – of the longest claims can be carried', (t) => {
+  const long = 'x'.repeat(64)
+  const passes = createPasses({ keys: [{ id: 'k'.repeat(16), secret: randomBytes(32) }], now: () => 0 })
+  const times = { issuedAtMs: Number.MAX_SAFE_INTEGER, expiresAtMs: Number.MAX_SAFE_INTEGER }
+  const given = { tenantId: long, userId: long, activityId: long, device: long, sessionId: long, ...times }
+  t.deepEqual(passes.verify(passes.issue(given), long, long), holder(given))
 })
 
 test('pass keys – are read from text; short and double ones are refused', (t) => {
