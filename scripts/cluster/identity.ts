@@ -13,6 +13,9 @@ export const dataKeysSecret = 'stampede-data-keys'
 export const ownIssuer = 'https://stampede.invalid'
 export const ownAudience = 'stampede'
 
+/** Staff of the trials' tenant; the first administrator there (`bootstrap-administrators` of the overlays that have the key). */
+export const trialStaff = 'trial-staff'
+
 export type SecretData = Record<string, string>
 
 /** Where the platform's own `auth` shows its keys, beside whatever keys are known from the start. */

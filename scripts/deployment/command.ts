@@ -30,7 +30,8 @@ const initFlags = {
   set: {
     type: 'list',
     placeholder: 'KEY=VALUE',
-    help: 'a setting of the ConfigMap stampede, for example log-level=debug',
+    whole: true,
+    help: 'a setting of the ConfigMap stampede, for example log-level=debug; may be repeated',
   },
   newDataKeys: {
     type: 'boolean',

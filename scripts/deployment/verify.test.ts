@@ -13,6 +13,7 @@ async function ingress(t: ExecutionContext, over: Record<string, (calls: number)
   const hosts = new Set<string | undefined>()
   const answers: Record<string, (calls: number) => Answer> = {
     'GET /health/readiness': () => [200, {}],
+    'GET /api/v1/activities?limit=1': () => [200, { activities: [] }],
     'POST /api/v1/activities': () => [201, { activityId: 'ID' }],
     'POST /api/v1/activities/ID/schedule': () => [200, {}],
     // The third look finds it warmed up.
@@ -91,6 +92,22 @@ test('verify – names the step that failed and where to look, and still cleans 
   t.like(report.steps.at(-1), { step: 'the order is stored (Redis → Kafka → source → order)', ok: false })
   t.true(said.some((line) => /Worth a look:[\s\S]*serving\.knative\.dev\/service=order/.test(line)))
   t.is(requests.at(-1), 'activity POST /api/v1/activities/ID/close')
+})
+
+test('verify – waits until it is known who may do what; a tenant that is not there is a failure', async (t) => {
+  const looking = 'GET /api/v1/activities?limit=1'
+  const late = await ingress(t, { [looking]: (calls) => (calls < 3 ? [503, {}] : [200, {}]) })
+  const options = { domain: undefined, tokenFor, waitMs: 20_000 }
+  const report = await verify(testContext(cluster()).context, { ...options, ingress: late.address })
+  t.true(report.ok)
+  t.is(late.requests.filter((line) => line === `activity ${looking}`).length, 3)
+
+  const without = await ingress(t, { [looking]: () => [403, { code: 'tenant-suspended' }] })
+  const { context, said } = testContext(cluster())
+  const { steps } = await verify(context, { ...options, ingress: without.address })
+  t.like(steps.at(-1), { step: 'the tenant is known, and staff may act', ok: false })
+  t.true(said.some((line) => /bootstrap-tenants/.test(line)))
+  t.false(without.requests.some((line) => /PUT|POST/.test(line)))
 })
 
 test('verify – a second purchase that is accepted is a failure', async (t) => {

@@ -3,6 +3,7 @@
  * first that fails tells where to look.
  */
 import { randomBytes } from 'node:crypto'
+import { trialStaff } from '../cluster/identity.ts'
 import { routeOf, type Route } from '../cluster/route.ts'
 import { send, type RouteAnswer, type RouteCall } from '../cluster/send.ts'
 import { answeredPassBody } from '../sale/challenge.ts'
@@ -99,7 +100,7 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
     const seckill = routes.get('seckill') as Route
     say(`  ${seckill.url} by ${seckill.connect} (${seckill.by})`)
     const staff = await step('a token for staff', [], async () =>
-      authorised(await options.tokenFor('verify-staff', ['administrator'])),
+      authorised(await options.tokenFor(trialStaff, ['administrator'])),
     )
     const buyerId = `${run}-buyer`
     const buyer = await step('a token for a buyer', [], async () => authorised(await options.tokenFor(buyerId, [])))
@@ -108,6 +109,13 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
       // Together: each may have to start from zero.
       const answers = await Promise.all(functions.map((name) => call(name, '/health/readiness')))
       for (const answer of answers) clockOffsetMs = offsetOf(expectStatus(answer, [200]), now())
+    })
+    await step('the tenant is known, and staff may act', accessHint(), async () => {
+      // Right after a start, or when Redis forgot everything, nobody knows yet who may do what.
+      await until('an answer to who may do what', async () => {
+        const answer = await call('activity', '/api/v1/activities?limit=1', get(staff))
+        return answer.status === 503 ? undefined : expectStatus(answer, [200])
+      })
     })
     await step('stock', logsHint('inventory'), async () => {
       const body = { version: 0, onHand: units, lowStockThreshold: 0, reason: 'a trial of the deployment' }
@@ -278,6 +286,10 @@ const podsHint = () => [
 const logsHint = (name: string) => [
   `kubectl -n ${namespace} logs -l serving.knative.dev/service=${name} -c user-container --tail=50`,
   ...podsHint(),
+]
+const accessHint = () => [
+  `kubectl -n ${namespace} get configmap stampede -o jsonpath='{.data.bootstrap-tenants}' (the tenant of the tokens; default: demo)`,
+  ...logsHint('tenant'),
 ]
 const eventsHint = (name: string) => [
   ...logsHint(name),

@@ -33,6 +33,13 @@ test('arguments – values after a space and after an equals sign', (t) => {
   )
 })
 
+test('arguments – values with commas stay whole where an option says so', (t) => {
+  const flags = { set: { type: 'list', whole: true, help: 'a setting' } } as const
+  t.like(readArguments({ ...description, flags }, ['--set', 'tenants=[{"id":"a","name":"b"}]', '--set=x=1,2']), {
+    set: ['tenants=[{"id":"a","name":"b"}]', 'x=1,2'],
+  })
+})
+
 test('arguments – help wins', (t) => {
   t.is(read('--once', '--help', '--unknown'), 'help')
   t.is(read('-h'), 'help')

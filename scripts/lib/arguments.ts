@@ -20,7 +20,14 @@ export type TextOption = {
   choices?: readonly string[]
   placeholder?: string
 }
-export type ListOption = { type: 'list'; help: string; choices?: readonly string[]; placeholder?: string }
+export type ListOption = {
+  type: 'list'
+  help: string
+  choices?: readonly string[]
+  placeholder?: string
+  /** A value may hold commas: several come by repeating the option. */
+  whole?: true
+}
 export type OptionTable = Record<string, FlagOption | IntegerOption | TextOption | ListOption>
 
 type ValueOf<O> = O extends FlagOption
@@ -135,7 +142,7 @@ function valueOf(flag: string, option: IntegerOption | TextOption, value: string
 }
 
 function listOf(flag: string, option: ListOption, value: string): string[] {
-  const items = value.split(',').filter((item) => item !== '')
+  const items = (option.whole ? [value] : value.split(',')).filter((item) => item !== '')
   for (const item of items) {
     if (option.choices && !option.choices.includes(item))
       throw new ArgumentError(`${flag} takes ${option.choices.join(', ')}, not "${item}".`)

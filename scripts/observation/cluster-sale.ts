@@ -1,9 +1,10 @@
 /** A sale on a cluster: prepared by staff along the routes, and its stored orders read afterwards. */
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createServiceTokens } from '@stampede/shared/identity/service-token.ts'
 import { connectDatabase } from '@stampede/shared/database/connect.ts'
 import type { JWK } from 'jose'
-import { identitySecret, ownAudience, ownIssuer, readSecret, signingSecret } from '../cluster/identity.ts'
+import { identitySecret, ownAudience, ownIssuer, readSecret, signingSecret, trialStaff } from '../cluster/identity.ts'
 import type { Kubectl, KubectlConnection } from '../cluster/kubectl.ts'
 import { routeOf, type Route } from '../cluster/route.ts'
 import { send } from '../cluster/send.ts'
@@ -105,7 +106,7 @@ export async function prepareClusterSale(
   const mint = await createTokenMint(keys.signingKey, localTenant, 3_600, keys.tokenTerms)
   const staff = new Staff(
     { url: (name) => found.get(name)?.url ?? '' },
-    await mint('staff-observe', ['administrator']),
+    await mint(trialStaff, ['administrator']),
     async (url, { method, headers, body }) => {
       const { host, pathname, search } = new URL(url)
       const route = byHost.get(host)
@@ -122,6 +123,7 @@ export async function prepareClusterSale(
   await Promise.all(
     [...found.values()].map((route) => send(route, '/health/readiness', { timeoutMs: requestTimeoutMs })),
   )
+  await untilTenantIsKnown(staff, `${found.get('activity')!.url}/api/v1/activities?limit=1`)
   const startsAtMs = Date.now() + terms.startsInMs
   const activityId = await staff.prepareActivity({
     name: terms.name,
@@ -150,6 +152,20 @@ export async function prepareClusterSale(
         .call('POST', `${found.get('activity')!.url}/api/v1/activities/${activityId}/close`)
         .catch(() => undefined)
     },
+  }
+}
+
+/** Right after a start, or when Redis forgot everything, nobody knows yet who may do what. */
+async function untilTenantIsKnown(staff: Staff, url: string): Promise<void> {
+  const deadlineMs = performance.now() + warmWithinMs
+  for (;;) {
+    const { status, body } = await staff.call('GET', url)
+    if (status === 200) return
+    if (status !== 503 || performance.now() > deadlineMs)
+      throw new Error(
+        `staff may not look at activities (${status} ${JSON.stringify(body)}). Is the tenant ${localTenant} there? It is made by bootstrap-tenants of ConfigMap stampede.`,
+      )
+    await sleep(1_000)
   }
 }
 
