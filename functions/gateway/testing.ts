@@ -193,7 +193,7 @@ async function testGateway(
     url,
     identity,
     tenantId,
-    staff: await identity.token({ tenantId, userId: 'keeper', roles: ['administrator', 'staff'] }),
+    staff: await identity.token({ tenantId, userId: 'keeper', roles: ['administrator'] }),
     user: await identity.token({ tenantId, userId: 'buyer' }),
     metric,
     write: documents.write,
