@@ -1,44 +1,8 @@
 /** One purchase is one trace: from the request over the relay and Kafka to the stored order (OBS2). */
 import { randomBytes } from 'node:crypto'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import test from 'ava'
+import { attributeOf, startCollector } from '@stampede/shared/testing/collector.ts'
 import { caller, eventually, openSale, press, startCollection } from './testing.ts'
-
-type ReceivedSpan = {
-  traceId: string
-  spanId: string
-  parentSpanId?: string
-  name: string
-  attributes: { key: string; value: { stringValue?: string; intValue?: number } }[]
-}
-
-/** Takes spans as OTLP/HTTP JSON, as a collector does. */
-async function startCollector() {
-  const spans: ReceivedSpan[] = []
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = []
-    request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    request.on('end', () => {
-      const { resourceSpans } = JSON.parse(Buffer.concat(chunks).toString()) as {
-        resourceSpans: { scopeSpans: { spans: ReceivedSpan[] }[] }[]
-      }
-      for (const { scopeSpans } of resourceSpans) for (const scope of scopeSpans) spans.push(...scope.spans)
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
-    })
-  })
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  return {
-    spans,
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    stop: async () => {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
-}
 
 test('trace – request, relay and stored order of one purchase are in one trace, of an unsampled one in none', async (t) => {
   const collector = await startCollector()
@@ -73,17 +37,13 @@ test('trace – request, relay and stored order of one purchase are in one trace
   // The end hands over what was not sent yet.
   await collection.stop()
 
-  const attribute = (span: ReceivedSpan, name: string) => {
-    const value = span.attributes.find(({ key }) => key === name)?.value
-    return value?.stringValue ?? value?.intValue
-  }
   const spans = collector.spans.filter(({ traceId }) => traceId === sampled)
   const requests = spans.filter(({ name }) => name === 'POST /api/v1/seckill/:activityId/purchases')
   t.deepEqual(
     requests.map((span) => [
       span.parentSpanId,
-      attribute(span, 'http.response.status_code'),
-      attribute(span, 'seckill.reason'),
+      attributeOf(span, 'http.response.status_code'),
+      attributeOf(span, 'seckill.reason'),
     ]),
     [
       [caller1, 202, 'accepted'],
@@ -93,10 +53,10 @@ test('trace – request, relay and stored order of one purchase are in one trace
   const children = (name: string) =>
     spans
       .filter((span) => span.name === name && span.parentSpanId === requests[0]!.spanId)
-      .map((span) => attribute(span, 'order.number'))
+      .map((span) => attributeOf(span, 'order.number'))
   t.deepEqual(children('seckill relay'), [traced.body['orderNumber']])
   t.deepEqual(children('order store'), [traced.body['orderNumber']])
   const stored = spans.find(({ name }) => name === 'order store')!
-  t.is(attribute(stored, 'order.outcome'), 'stored')
+  t.is(attributeOf(stored, 'order.outcome'), 'stored')
   t.is(collector.spans.filter(({ traceId }) => traceId === unsampled).length, 0)
 })

@@ -24,7 +24,10 @@ export class Exchange {
   caller: Known | undefined = undefined
   route: GatewayRoute | undefined = undefined
   principal: Principal | undefined = undefined
+  /** Only of a request whose trace is kept. */
   span: Span | undefined = undefined
+  /** What the upstream is told of the trace. */
+  traceparent: string | undefined = undefined
   /** Headers of every answer to this request: request id, origin, rate limit, version. */
   answerHeaders: string[]
   /** Name of the upstream that was asked last. */

@@ -4,7 +4,6 @@
  */
 import type { Dispatcher } from 'undici'
 import { Problem } from '@stampede/shared/http/problem.ts'
-import { traceparentOf } from '@stampede/shared/telemetry/tracing.ts'
 import type { Permit } from './breaker.ts'
 import { chooseUpstream, type Choice } from './choose-upstream.ts'
 import type { Exchange } from './exchange.ts'
@@ -126,7 +125,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   send(): void {
     const { exchange, effects, headers } = this.sending
     const { upstream, address, long } = this
-    const { route, rules } = exchange
+    const { route, rules, traceparent } = exchange
     const { timeouts } = upstream.settings
     exchange.upstream = upstream.name
     exchange.cancel = () => this.takeBack(goneReason)
@@ -144,7 +143,6 @@ class Attempt implements Dispatcher.DispatchHandler {
             },
           )
         : this.sending.body
-    const traceparent = exchange.span ? traceparentOf(exchange.span) : wellFormed(exchange.head!.traceparent)
     const pool = long ? address.streams : address.pool
     pool.dispatch(
       {
@@ -285,10 +283,6 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.sending.effects.streams.delete(this.sending.exchange)
   }
 }
-
-const traceparentPattern = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
-const wellFormed = (traceparent: string | undefined): string | undefined =>
-  traceparent !== undefined && traceparentPattern.test(traceparent) ? traceparent : undefined
 
 const codeOf = (error: Error & { code?: string }): string | undefined => error.code
 

@@ -18,7 +18,7 @@ import { readHead } from './request-head.ts'
 import { parseTarget } from './request-line.ts'
 import type { RequestIds } from './request-id.ts'
 import type { Rules } from './rules.ts'
-import { beginSpan } from './trace.ts'
+import { beginTrace } from './trace.ts'
 
 export type GatewayDependencies = {
   rules: () => Rules
@@ -144,7 +144,7 @@ export function createGateway(dependencies: GatewayDependencies): RawHandler {
     if (head.bodyBytes > route.bodyLimitBytes || (head.bodyBytes < 0 && route.bodyLimitBytes === 0)) {
       return refuse(exchange, 'body-too-large', tooLarge(route.bodyLimitBytes))
     }
-    exchange.span = beginSpan(exchange, dependencies.tracing)
+    beginTrace(exchange, dependencies.tracing)
     authenticate(exchange)
   }
 

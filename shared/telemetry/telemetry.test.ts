@@ -1,7 +1,6 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import test from 'ava'
 import { Counter, Gauge } from 'prom-client'
+import { startCollector } from '../testing/collector.ts'
 import { createLog } from './log.ts'
 import { createFunctionRegistry, createHotCounter, metricsText } from './metrics.ts'
 import { sampledTraceparent, startTracing, traceparentOf, withSpan } from './tracing.ts'
@@ -90,19 +89,12 @@ test.serial(
     t.false((await startTracing({}, 'probe')).enabled)
     t.is(await withSpan('nothing', async () => traceparentOf()), undefined)
 
-    const received: { traceId: string; parentSpanId?: string; name: string; status: { code?: number } }[] = []
-    const collector = createServer((request, response) => {
-      let body = ''
-      request.on('data', (chunk) => (body += String(chunk)))
-      request.on('end', () => {
-        for (const resource of JSON.parse(body).resourceSpans)
-          for (const scope of resource.scopeSpans) received.push(...scope.spans)
-        response.end('{}')
-      })
-    })
-    await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve))
-    const endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`
-    const tracing = await startTracing({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_TRACES_SAMPLER_ARG: '0' }, 'probe')
+    const collector = await startCollector()
+    t.teardown(collector.stop)
+    const tracing = await startTracing(
+      { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_TRACES_SAMPLER_ARG: '0' },
+      'probe',
+    )
     t.true(tracing.enabled)
     t.is(await withSpan('not sampled', async () => traceparentOf()), undefined)
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
@@ -117,7 +109,7 @@ test.serial(
     await withSpan('logged', async () => log.info('within'), { traceparent })
     t.is(JSON.parse(lines[0]!).traceId, '0af7651916cd43dd8448eb211c80319c')
     await tracing.stop()
-    collector.close()
+    const received = collector.spans
     t.deepEqual(received.map(({ name }) => name).sort(), ['failing', 'inner', 'logged', 'outer'])
     t.is(received.find(({ name }) => name === 'outer')!.parentSpanId, 'b7ad6b7169203331')
     t.is(received.find(({ name }) => name === 'failing')!.status.code, 2)
