@@ -15,6 +15,7 @@ const { step, options }: { step: Step; options: DeployOptions } = deployCommand(
 
 await runCommand(async ({ say }) => {
   const connection = {
+    tell: say,
     ...(options.context === undefined ? {} : { context: options.context }),
     ...(options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig }),
   }

@@ -95,7 +95,7 @@ const options = parseArguments({
 
 await runCommand(async ({ say, defer }) => {
   const { namespace } = options
-  const connection = options.context === undefined ? {} : { context: options.context }
+  const connection = { tell: say, ...(options.context === undefined ? {} : { context: options.context }) }
   const kubectl = connectKubectl(connection)
   const access = {
     kubectl,

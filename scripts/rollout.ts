@@ -44,7 +44,7 @@ try {
 }
 
 await runCommand(async ({ say, defer }) => {
-  const connection = options.context === undefined ? {} : { context: options.context }
+  const connection = { tell: say, ...(options.context === undefined ? {} : { context: options.context }) }
   const kubectl = connectKubectl(connection)
   const api = await openKubeApi(connection)
   defer(() => api.close())

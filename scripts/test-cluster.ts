@@ -47,7 +47,7 @@ const options = parseArguments({
 })
 
 await runCommand(async ({ say, defer }) => {
-  const connection = options.context === undefined ? {} : { context: options.context }
+  const connection = { tell: say, ...(options.context === undefined ? {} : { context: options.context }) }
   const kubectl = connectKubectl(connection)
   if (options.context === undefined && !options.yes) {
     const current = (await kubectl.run(['config', 'current-context'])).trim()

@@ -9,6 +9,8 @@ export type KubectlConnection = {
   kubeconfig?: string
   /** Default: the one on PATH. */
   program?: string
+  /** Told, in a line for people, when a proxy or a port forwarding broke and when it is there again. */
+  tell?: (line: string) => void
 }
 
 export type ApplyOptions = {
@@ -86,7 +88,7 @@ export function connectKubectl(options: KubectlConnection = {}): Kubectl {
 
 /** Reading access to the API server for many calls a second: `kubectl proxy` on a free port of loopback. */
 export function openKubeApi(options: KubectlConnection = {}): Promise<KubeApi> {
-  return openApi(options.program ?? 'kubectl', connectionArguments(options))
+  return openApi(options.program ?? 'kubectl', connectionArguments(options), options.tell)
 }
 
 function connectionArguments({ context, kubeconfig }: KubectlConnection): string[] {

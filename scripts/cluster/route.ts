@@ -2,10 +2,9 @@
  * Where requests to a Knative Service go. Three ways lead there: its name when the DNS knows it, the address of the ingress with
  * the name as Host header, or a port that kubectl forwards to the ingress.
  */
-import { spawn } from 'node:child_process'
 import { lookup } from 'node:dns/promises'
 import { connect as connectSocket } from 'node:net'
-import { addressSaid } from './kube-api.ts'
+import { keepProgram } from './kept-program.ts'
 import { KubectlError, type Kubectl, type KubectlConnection } from './kubectl.ts'
 
 export type Route = {
@@ -17,7 +16,7 @@ export type Route = {
   connect: string
   /** How it was found. */
   by: 'given' | 'name' | 'ingress' | 'port-forward'
-  /** Ends the port forwarding, if there is one. */
+  /** Ends the port forwarding, if there is one. Until then it is opened again, at the same address, whenever it breaks. */
   close: () => Promise<void>
 }
 
@@ -138,6 +137,10 @@ const withPort = (address: string, port: number) => (/:\d+$/.test(address) ? add
 
 const connectWithinMs = 1_500
 
+/** kubectl holds on to the one pod that it began with, also when that is gone: then it goes on listening and leads nowhere. */
+const lostForwarding =
+  /lost connection to pod|error creating (error|forwarding) stream|error forwarding port .*(failed to connect|not running|not found|No such)/i
+
 function networkEffects(connection: KubectlConnection = {}): RouteEffects {
   return {
     async resolves(name) {
@@ -161,9 +164,9 @@ function networkEffects(connection: KubectlConnection = {}): RouteEffects {
       })
     },
     async forward({ namespace, service, port }) {
-      const child = spawn(
-        connection.program ?? 'kubectl',
-        [
+      const { address, close } = await keepProgram({
+        program: connection.program ?? 'kubectl',
+        args: (local) => [
           ...(connection.context === undefined ? [] : [`--context=${connection.context}`]),
           ...(connection.kubeconfig === undefined ? [] : [`--kubeconfig=${connection.kubeconfig}`]),
           '-n',
@@ -171,21 +174,14 @@ function networkEffects(connection: KubectlConnection = {}): RouteEffects {
           'port-forward',
           '--address=127.0.0.1',
           `service/${service}`,
-          `:${port}`,
+          `${local === 0 ? '' : local}:${port}`,
         ],
-        { stdio: ['ignore', 'pipe', 'pipe'] },
-      )
-      const ended = new Promise<void>((resolve) => {
-        child.once('close', () => resolve())
-        child.once('error', () => resolve())
+        says: /Forwarding from (127\.0\.0\.1:\d+)/,
+        lost: lostForwarding,
+        title: `the way to ${namespace}/${service}`,
+        tell: connection.tell,
       })
-      return {
-        connect: await addressSaid(child, /Forwarding from (127\.0\.0\.1:\d+)/),
-        async close() {
-          child.kill('SIGTERM')
-          await ended
-        },
-      }
+      return { connect: address, close }
     },
   }
 }

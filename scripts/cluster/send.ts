@@ -15,9 +15,14 @@ export type RouteCall = {
   agent?: http.Agent | https.Agent
 }
 
+/** Nobody answered: the connection was refused or cut, or time ran out. What was asked for may have happened. */
+export class NoAnswerError extends Error {
+  override readonly name = 'NoAnswerError'
+}
+
 const maximumBodyBytes = 4 * 1_024 * 1_024
 
-/** @throws Error when no whole answer came in time. */
+/** @throws NoAnswerError when no whole answer came in time. */
 export function send(
   route: Pick<Route, 'url' | 'host' | 'connect'>,
   path: string,
@@ -65,7 +70,7 @@ export function send(
     )
     const fail = (error: Error) =>
       reject(
-        new Error(
+        new NoAnswerError(
           `${method} ${route.host}${path} by ${route.connect}: ${error.name === 'TimeoutError' || error.name === 'AbortError' ? `no answer within ${timeoutMs / 1_000} s` : error.message}`,
           { cause: error },
         ),

@@ -6,6 +6,8 @@ import { tokensFor } from './verify-tokens.ts'
 import { verify } from './verify.ts'
 
 type Answer = [number, object]
+/** Instead of a status: the connection ends without an answer. */
+const cut = 0
 
 /** An ingress with the platform's answers behind it; `over` replaces some, by `METHOD path` with the activity's id as ID. */
 async function ingress(t: ExecutionContext, over: Record<string, (calls: number) => Answer> = {}) {
@@ -40,7 +42,8 @@ async function ingress(t: ExecutionContext, over: Record<string, (calls: number)
     requests.push(`${request.headers.host?.split('.')[0]} ${path}`)
     const calls = requests.filter((line) => line.endsWith(` ${path}`)).length
     const [status, body] = path.startsWith('PUT') ? [200, {}] : (answers[path]?.(calls) ?? [404, { path }])
-    request.resume().on('end', () => response.writeHead(status).end(JSON.stringify(body)))
+    if (status === cut) request.socket.destroy()
+    else request.resume().on('end', () => response.writeHead(status).end(JSON.stringify(body)))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => server.close())
@@ -82,6 +85,16 @@ test('verify – goes the whole way, each function by its Host, and cleans up', 
   t.true(requests.includes('order GET /api/v1/orders/N'))
   t.is(requests.filter((line) => line.endsWith('/cancel')).length, 1)
   t.is(requests.at(-1), 'activity POST /api/v1/activities/ID/close')
+})
+
+test('verify – a way that breaks while it waits for an event is not the end', async (t) => {
+  const { requests, address } = await ingress(t, {
+    'GET /api/v1/orders/N': (calls) => (calls < 3 ? [cut, {}] : [200, {}]),
+  })
+  const { context, said } = testContext(cluster())
+  const report = await verify(context, { ingress: address, domain: undefined, tokenFor, waitMs: 20_000 })
+  t.true(report.ok, said.join('\n'))
+  t.is(requests.filter((line) => line === 'order GET /api/v1/orders/N').length, 3)
 })
 
 test('verify – names the step that failed and where to look, and still cleans up', async (t) => {

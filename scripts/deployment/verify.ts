@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { trialStaff } from '../cluster/identity.ts'
 import { routeOf, type Route } from '../cluster/route.ts'
-import { send, type RouteAnswer, type RouteCall } from '../cluster/send.ts'
+import { NoAnswerError, send, type RouteAnswer, type RouteCall } from '../cluster/send.ts'
 import { answeredPassBody } from '../sale/challenge.ts'
 import { namespace, type DeployContext } from './context.ts'
 
@@ -78,13 +78,16 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
     send(routes.get(name) as Route, path, { timeoutMs: options.waitMs, ...request })
   const until = async <T>(what: string, look: () => Promise<T | undefined>): Promise<T> => {
     const deadlineMs = now() + options.waitMs
-    let found = await look()
-    while (found === undefined) {
+    for (;;) {
+      const found = await look().catch((error: unknown) => {
+        // A port forwarding that broke is opened again by itself.
+        if (error instanceof NoAnswerError && now() <= deadlineMs) return undefined
+        throw error
+      })
+      if (found !== undefined) return found
       if (now() > deadlineMs) throw new Error(`${what} did not happen within ${Math.round(options.waitMs / 1_000)} s`)
       await sleep(250)
-      found = await look()
     }
-    return found
   }
 
   try {
@@ -110,7 +113,7 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
       const answers = await Promise.all(functions.map((name) => call(name, '/health/readiness')))
       for (const answer of answers) clockOffsetMs = offsetOf(expectStatus(answer, [200]), now())
     })
-    await step('the tenant is known, and staff may act', accessHint(), async () => {
+    await step('the tenant is known, and staff may act', [tenantsHint, ...logsHint('tenant')], async () => {
       // Right after a start, or when Redis forgot everything, nobody knows yet who may do what.
       await until('an answer to who may do what', async () => {
         const answer = await call('activity', '/api/v1/activities?limit=1', get(staff))
@@ -287,10 +290,7 @@ const logsHint = (name: string) => [
   `kubectl -n ${namespace} logs -l serving.knative.dev/service=${name} -c user-container --tail=50`,
   ...podsHint(),
 ]
-const accessHint = () => [
-  `kubectl -n ${namespace} get configmap stampede -o jsonpath='{.data.bootstrap-tenants}' (the tenant of the tokens; default: demo)`,
-  ...logsHint('tenant'),
-]
+const tenantsHint = `kubectl -n ${namespace} get configmap stampede -o jsonpath='{.data.bootstrap-tenants}' (has the tokens' one?)`
 const eventsHint = (name: string) => [
   ...logsHint(name),
   `kubectl -n ${namespace} logs deployment/eventing-engine --tail=50 (overlay local)`,

@@ -11,7 +11,7 @@ import { send } from '../cluster/send.ts'
 import { readLedger } from '../sale/audit.ts'
 import { createTokenMint, localTenant, type TokenTerms } from '../sale/identity.ts'
 import type { FunctionName } from '../sale/platform.ts'
-import { Staff } from '../sale/staff.ts'
+import { Staff, StaffError } from '../sale/staff.ts'
 import type { LoadOrders } from './load-orders.ts'
 import { readLedgerByRoute, type LedgerReader } from './route-ledger.ts'
 import type { StockSample } from './samples.ts'
@@ -48,6 +48,8 @@ export function createRoutes({ kubectl, connection, namespace, ingress }: Cluste
         ...(ingress === undefined ? {} : { ingress }),
       })
       routes.set(service, found)
+      // It is looked for again when somebody asks again.
+      found.catch(() => routes.delete(service))
       return found
     },
     async close() {
@@ -162,8 +164,9 @@ async function untilTenantIsKnown(staff: Staff, url: string): Promise<void> {
     const { status, body } = await staff.call('GET', url)
     if (status === 200) return
     if (status !== 503 || performance.now() > deadlineMs)
-      throw new Error(
+      throw new StaffError(
         `staff may not look at activities (${status} ${JSON.stringify(body)}). Is the tenant ${localTenant} there? It is made by bootstrap-tenants of ConfigMap stampede.`,
+        status,
       )
     await sleep(1_000)
   }

@@ -1,5 +1,6 @@
 /** Reading from the API server: JSON, and what a pod answers at one of its ports. */
 import type { KubeApi } from '../cluster/kube-api.ts'
+import { patiently } from '../cluster/patience.ts'
 
 export type KubeReader = Pick<KubeApi, 'get'>
 
@@ -27,18 +28,18 @@ export async function getJson<T>(api: KubeReader, path: string): Promise<T> {
   return (await (await read(api, path)).json()) as T
 }
 
-const attempts = 3
+/** A node that is started again is there after a minute or so. */
+const awayMs = 120_000
 
-/** For who cannot leave a gap: an API server that was busy for a moment must not end a measurement of minutes. @throws as `getJson` */
-export async function getJsonPatiently<T>(api: KubeReader, path: string): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await getJson<T>(api, path)
-    } catch (error) {
-      if (attempt === attempts || !(error instanceof Error) || error.name !== 'TimeoutError') throw error
-    }
-  }
-}
+/**
+ * For who cannot leave a gap: an API server that was busy or away for a moment must not end a measurement of minutes.
+ * @throws as `getJson`
+ */
+export const getJsonPatiently = <T>(
+  api: KubeReader,
+  path: string,
+  effects: Pick<Parameters<typeof patiently>[1], 'sleep' | 'nowMs'> = {},
+): Promise<T> => patiently(() => getJson<T>(api, path), { withinMs: awayMs, ...effects })
 
 const podPath = (namespace: string, pod: string, port: number | string, path: string) =>
   `/api/v1/namespaces/${namespace}/pods/${pod}:${port}/proxy${path}`

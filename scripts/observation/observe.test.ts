@@ -5,8 +5,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import test from 'ava'
-import { createFakeKubectl } from '../cluster/testing.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import test, { type ExecutionContext } from 'ava'
+import { createFakeKubectl, createForwardingKubectl } from '../cluster/testing.ts'
 import { repositoryFolder } from '../sale/child.ts'
 import { createLocalIdentity } from '../sale/identity.ts'
 import { serviceLabel } from './pods.ts'
@@ -30,6 +31,8 @@ async function startIngress(stock: number) {
         case 'inventory PUT /api/v1/stocks/V':
         case 'activity POST /api/v1/activities/A/schedule':
           return answer(200, {})
+        case 'activity GET /api/v1/activities':
+          return answer(200, { activities: [] })
         case 'activity POST /api/v1/activities':
           return answer(201, { activityId: 'A' })
         case 'activity GET /api/v1/activities/A':
@@ -70,7 +73,8 @@ const secretOf = (data: Record<string, string>) =>
     data: Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value).toString('base64')])),
   })
 
-test('observe – a whole sale: load along the route, table, page, summary as the last line, guarantees checked', async (t) => {
+/** One function with a pod, a shop behind the ingress, and what kubectl is asked for. */
+async function startPlatform(t: ExecutionContext, stock: number) {
   const cluster = await startFakeCluster()
   t.teardown(() => cluster.close())
   const pods = '/api/v1/namespaces/stampede/pods'
@@ -84,12 +88,11 @@ test('observe – a whole sale: load along the route, table, page, summary as th
       },
     ],
   })
-  const shop = await startIngress(30)
+  const shop = await startIngress(stock)
   t.teardown(shop.close)
   const { signingKey } = await createLocalIdentity()
-  const api = cluster.address()
-  const kubectl = await createFakeKubectl([
-    { when: '^proxy', stdout: `Starting to serve on ${api}\n`, stays: true },
+  const answers = [
+    { when: '^proxy', stdout: `Starting to serve on ${cluster.address()}\n`, stays: true },
     { when: 'secret stampede-signing', stdout: secretOf({ 'private-jwk': JSON.stringify(signingKey) }) },
     {
       when: 'secret stampede-identity',
@@ -103,27 +106,48 @@ test('observe – a whole sale: load along the route, table, page, summary as th
     { when: 'secret', stderr: 'Error from server (NotFound): secrets not found', exitCode: 1 },
     ...['activity', 'inventory', 'seckill', 'order'].map((name) => ({
       when: `services.serving.knative.dev ${name}`,
-      stdout: JSON.stringify({ status: { url: `http://${name}.stampede.example.com` } }),
+      // A name that no DNS knows.
+      stdout: JSON.stringify({ status: { url: `http://${name}.stampede.test` } }),
     })),
-  ])
-  t.teardown(() => kubectl.remove())
+    { when: '-n kourier-system get service kourier', stdout: '{}' },
+  ]
   const out = await mkdtemp(join(tmpdir(), 'stampede-observe-'))
   t.teardown(() => rm(out, { recursive: true, force: true }))
+  return { cluster, shop, answers, out }
+}
 
-  const options = `--profile steady --rate 20 --seconds 3 --stock 30 --starts-in 1 --down-within 20 --json --ingress ${shop.address} --out ${out}`
+/** The command as a person runs it. `watch` sees what it says as it comes. */
+async function observe(options: string, folder: string, watch: (said: string) => void = () => undefined) {
   const child = spawn(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', 'scripts/observe.ts', ...options.split(' ')],
-    {
-      cwd: repositoryFolder,
-      env: { ...process.env, PATH: `${kubectl.folder}:${process.env['PATH']}` },
-    },
+    { cwd: repositoryFolder, env: { ...process.env, PATH: `${folder}:${process.env['PATH']}` } },
   )
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString()
+    watch(stderr)
+  })
   const exitCode = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { stdout, stderr, exitCode }
+}
+
+/** Rows of the table by the names of its columns; an empty cell was not known. */
+async function tableIn(out: string): Promise<Record<string, string>[]> {
+  const name = (await readdir(out)).find((one) => one.endsWith('.csv')) ?? ''
+  const [head = '', ...rows] = (await readFile(join(out, name), 'utf8')).trimEnd().split('\r\n')
+  const columns = head.split(',')
+  return rows.map((row) => Object.fromEntries(row.split(',').map((cell, index) => [columns[index] ?? '', cell])))
+}
+
+test('observe – a whole sale: load along the route, table, page, summary as the last line, guarantees checked', async (t) => {
+  const { shop, answers, out } = await startPlatform(t, 30)
+  const kubectl = await createFakeKubectl(answers)
+  t.teardown(() => kubectl.remove())
+  const options = `--profile steady --rate 20 --seconds 3 --stock 30 --starts-in 1 --down-within 20 --json --ingress ${shop.address} --out ${out}`
+  const { exitCode, stderr, stdout } = await observe(options, kubectl.folder)
   t.is(exitCode, 0, stderr)
   t.deepEqual(shop.unknown, [])
   t.is(shop.closed(), 1)
@@ -151,13 +175,49 @@ test('observe – a whole sale: load along the route, table, page, summary as th
     files.map((name) => name.replace(/^.*Z-/, '')),
     ['steady.csv', 'steady.html'],
   )
-  const csv = await readFile(join(out, files[0]!), 'utf8')
-  const [head = '', ...rows] = csv.trimEnd().split('\r\n')
-  const sent = head.split(',').indexOf('load_sent_per_second')
   t.is(
-    rows.reduce((sum, row) => sum + Number(row.split(',')[sent]), 0),
+    (await tableIn(out)).reduce((sum, row) => sum + Number(row['load_sent_per_second']), 0),
     60,
   )
+})
+
+test('observe – outlives a cluster that is away under load: the ways are opened again, the seconds are gaps, the report comes', async (t) => {
+  const { cluster, shop, answers, out } = await startPlatform(t, 30)
+  const kubectl = await createForwardingKubectl({ api: cluster.address(), ingress: shop.address }, answers)
+  t.teardown(() => kubectl.remove())
+  let fell: Promise<void> | undefined
+  const fall = async () => {
+    await kubectl.away(true)
+    for (const verb of ['proxy', 'port-forward'])
+      for (const pid of await kubectl.running(verb)) process.kill(pid, 'SIGKILL')
+    await sleep(3_500)
+    await kubectl.away(false)
+  }
+  const options = `--profile steady --rate 20 --seconds 12 --stock 30 --starts-in 1 --down-within 20 --json --out ${out}`
+  const { exitCode, stderr, stdout } = await observe(options, kubectl.folder, (said) => {
+    // The load has begun.
+    if (/Load: /.test(said)) fell ??= sleep(2_000).then(fall)
+  })
+  await fell
+  t.is(exitCode, 0, stderr)
+  t.regex(stderr, /the proxy to the API server is open again after/)
+  t.regex(stderr, /the way to kourier-system\/kourier is open again after/)
+  const summary = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as Summary
+  t.like(summary.stored, { ordersStored: 30, oversold: 0, lost: 0, double: 0 })
+  t.is(summary.requests, 240)
+  t.true(summary.noAnswer > 0 && summary.answers['sold-out']! > 0, JSON.stringify(summary.answers))
+
+  // Known, then nothing, then known again; and nothing is not zero.
+  const table = await tableIn(out)
+  const ready = table.map((row) => row['seckill_pods_ready'])
+  t.regex(ready.map((cell) => (cell === '' ? '_' : cell)).join(''), /1_+1+/)
+  t.false(ready.includes('0'))
+  const [silence] = summary.silences
+  t.true(silence !== undefined && silence.toSecond - silence.fromSecond >= 1, JSON.stringify(summary.silences))
+  for (const row of table.slice(silence!.fromSecond, silence!.toSecond + 1)) {
+    t.is(row['seckill_desired'], '')
+    t.is(row['stock_left'], '')
+  }
 })
 
 test('observe – without the key of trial clusters it says what to do', async (t) => {
@@ -168,12 +228,7 @@ test('observe – without the key of trial clusters it says what to do', async (
     { when: 'secret', stderr: 'Error from server (NotFound): secrets not found', exitCode: 1 },
   ])
   t.teardown(() => kubectl.remove())
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'scripts/observe.ts'], {
-    cwd: repositoryFolder,
-    env: { ...process.env, PATH: `${kubectl.folder}:${process.env['PATH']}` },
-  })
-  let stderr = ''
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
-  t.is(await new Promise((resolve) => child.once('close', resolve)), 1)
+  const { exitCode, stderr } = await observe('--profile sale', kubectl.folder)
+  t.is(exitCode, 1)
   t.regex(stderr, /no Secret stampede-signing.*scripts\/deploy init/s)
 })

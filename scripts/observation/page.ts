@@ -3,6 +3,7 @@ import { columnsOf } from './columns.ts'
 import { escapeText, renderPlot, styles, type Plot } from './plot.ts'
 import { bandsOf, plotsOf } from './plots.ts'
 import { podTotal, type Sample } from './samples.ts'
+import { silenceLines } from './silences.ts'
 import { secondsText, type Summary } from './summary.ts'
 
 export type PageFacts = {
@@ -132,9 +133,13 @@ const functionsTable = ({ functions }: Summary) =>
     ]),
   )
 
-function gapsList({ gaps }: Summary): string {
-  if (gaps.length === 0) return ''
-  return `<section><h2>Not read</h2><ul>${gaps.map(({ source, reason, times }) => `<li>${escapeText(source)}: ${escapeText(reason)} (${times} times)</li>`).join('')}</ul></section>`
+function gapsList({ gaps, silences }: Summary): string {
+  const items = [
+    ...gaps.map(({ source, reason, times }) => `${source}: ${reason} (${times} times)`),
+    ...silenceLines(silences).map((when) => `the whole cluster: ${when}`),
+  ]
+  if (items.length === 0) return ''
+  return `<section><h2>Not read</h2><ul>${items.map((item) => `<li>${escapeText(item)}</li>`).join('')}</ul></section>`
 }
 
 /** What the plots show, in figures: enough to follow the scale by ear, not every column. */

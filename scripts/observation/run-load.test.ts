@@ -1,5 +1,7 @@
 import test from 'ava'
+import { NoAnswerError } from '../cluster/send.ts'
 import type { Ledger } from '../sale/audit.ts'
+import { StaffError } from '../sale/staff.ts'
 import type { ClusterWatch } from './cluster-watch.ts'
 import type { PreparedSale } from './cluster-sale.ts'
 import type { LoadResult } from './load-orders.ts'
@@ -156,4 +158,43 @@ test('a load run – pods that stay are waited for within the limit, and not cal
   const summary = await runLoad(run, effects)
   t.is(summary.secondsBackToMinimum, null)
   t.true(said.some((line) => line.includes('Not at the minimum after 60 s: seckill')))
+})
+
+test('a load run – a cluster that is away while it prepares or reads what was stored is not the end', async (t) => {
+  const { run, effects, said } = stage({ stored: ['n1', 'n2'] })
+  const before = { ...effects }
+  let failures = 0
+  const fail = (error: Error) => {
+    failures += 1
+    return Promise.reject(error)
+  }
+  effects.prepareSale = () => (failures < 2 ? fail(new NoAnswerError('nobody there')) : before.prepareSale())
+  effects.openLedger = async (sale) => {
+    if (failures < 3) return fail(new Error('no route'))
+    const ledger = await before.openLedger(sale)
+    return { ...ledger, read: () => (failures < 5 ? fail(new Error('connection lost')) : ledger.read()) }
+  }
+  const summary = await runLoad(run, effects)
+  t.is(failures, 5)
+  t.like(summary.stored, { ordersStored: 2, lost: 0 })
+  t.is(said.filter((line) => /Trying again/.test(line)).length, 2)
+})
+
+test('a load run – what cannot be read to the end is said, and nothing is claimed; the report comes', async (t) => {
+  const { run, effects, said } = stage({ stored: [] })
+  effects.openLedger = () => Promise.reject(new Error('no route'))
+  const summary = await runLoad(run, effects)
+  t.is(summary.stored, undefined)
+  t.true(said.includes('The stored orders cannot be read: no route'))
+})
+
+test('a load run – a mistake in the preparation ends it at once', async (t) => {
+  const { run, effects } = stage({ stored: [] })
+  let calls = 0
+  effects.prepareSale = () => {
+    calls += 1
+    return Promise.reject(new StaffError('answered 403', 403))
+  }
+  await t.throwsAsync(runLoad(run, effects), { instanceOf: StaffError })
+  t.is(calls, 1)
 })

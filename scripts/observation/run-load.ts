@@ -1,6 +1,7 @@
 /** A load profile from its begin to its end: sale, load, storing, and the way back to the minimum. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { auditSale } from '../sale/audit.ts'
+import { patiently } from '../cluster/patience.ts'
+import { auditSale, type Ledger } from '../sale/audit.ts'
 import type { Say } from '../lib/terminal.ts'
 import type { HeldOrder } from '../sale/tally.ts'
 import { notAtMinimum, type ClusterWatch } from './cluster-watch.ts'
@@ -37,6 +38,8 @@ export type LoadRunEffects = {
 }
 
 const lookEveryMs = 500
+/** Longer than a node takes to start again. */
+const prepareWithinMs = 180_000
 /** Samples whose look at the cluster may not be finished. */
 const stillFilledIn = 4
 /** After everything is back: the flat end of the plots. */
@@ -70,7 +73,13 @@ export async function runLoad(run: LoadRun, effects: LoadRunEffects): Promise<Su
 
   become('prepare')
   say('Preparing the sale …')
-  const sale = await effects.prepareSale()
+  // What was half prepared ends by itself: another activity is made.
+  const sale = await patiently(() => effects.prepareSale(), {
+    withinMs: prepareWithinMs,
+    onWait: ({ message }) => say(`The cluster does not answer: ${message}. Trying again …`),
+    sleep: rest,
+    nowMs,
+  })
   say(`Activity ${sale.activityId}: ${sale.stock} units.`)
   if (run.fromMinimum) {
     become('before')
@@ -119,36 +128,47 @@ async function audit(
   effects: LoadRunEffects,
 ): Promise<Summary['stored']> {
   const { say, nowMs = Date.now, sleep: rest = sleep } = effects
-  let ledger: LedgerReader
+  const deadlineMs = nowMs() + run.storedWithinMs
+  let ledger: LedgerReader | undefined
+  let failures = 0
   try {
-    ledger = await effects.openLedger(sale)
-  } catch (error) {
-    say(`The stored orders cannot be read: ${error instanceof Error ? error.message : String(error)}`)
-    return undefined
-  }
-  try {
-    const deadlineMs = nowMs() + run.storedWithinMs
     for (;;) {
       const begunMs = nowMs()
-      const found = await ledger.read()
-      const missing = result.held.filter(
-        ({ orderNumber }) => !found.orders.has(orderNumber) && !found.rejected.has(orderNumber),
-      )
-      const late = nowMs() > deadlineMs
-      if (missing.length > 0 && ledger.lookUp !== undefined)
-        for (const number of await ledger.lookUp(missing.map(({ orderNumber }) => orderNumber)))
-          found.rejected.add(number)
-      if (late || missing.every(({ orderNumber }: HeldOrder) => found.rejected.has(orderNumber))) {
-        const { ordersStored, oversold, lost, double } = auditSale(found, result.held, {
-          stock: sale.stock,
-          perUserLimit: 1,
-        })
-        return { ordersStored, oversold, lost, double, stock: sale.stock, readFrom: ledger.from }
+      const late = begunMs > deadlineMs
+      try {
+        ledger ??= await effects.openLedger(sale)
+        const found = await readLedger(ledger, result.held)
+        if (late || result.held.every(({ orderNumber }) => isSettled(found, orderNumber))) {
+          const { ordersStored, oversold, lost, double } = auditSale(found, result.held, {
+            stock: sale.stock,
+            perUserLimit: 1,
+          })
+          return { ordersStored, oversold, lost, double, stock: sale.stock, readFrom: ledger.from }
+        }
+      } catch (error) {
+        failures += 1
+        const why = error instanceof Error ? error.message : String(error)
+        if (late) {
+          say(`The stored orders cannot be read: ${why}`)
+          return undefined
+        }
+        if (failures === 1) say(`The stored orders cannot be read at the moment: ${why}. Trying again …`)
       }
       // Reading costs the database what the writer needs: rest as long as it took.
       await rest(200 + nowMs() - begunMs)
     }
   } finally {
-    await ledger.close()
+    await ledger?.close()
   }
 }
+
+async function readLedger(ledger: LedgerReader, held: readonly HeldOrder[]): Promise<Ledger> {
+  const found = await ledger.read()
+  const missing = held.filter(({ orderNumber }) => !isSettled(found, orderNumber))
+  if (missing.length > 0 && ledger.lookUp !== undefined)
+    for (const number of await ledger.lookUp(missing.map(({ orderNumber }) => orderNumber))) found.rejected.add(number)
+  return found
+}
+
+const isSettled = ({ orders, rejected }: Ledger, orderNumber: string) =>
+  orders.has(orderNumber) || rejected.has(orderNumber)

@@ -2,6 +2,7 @@
 import type { Audit } from '../sale/audit.ts'
 import type { LoadResult, PhaseFigures } from './load-orders.ts'
 import { podTotal, type Sample } from './samples.ts'
+import { silenceLines, silencesOf, type Silence } from './silences.ts'
 
 export type FunctionSummary = {
   maxPods: number
@@ -34,6 +35,8 @@ export type Summary = {
   stored?: Pick<Audit, 'ordersStored' | 'oversold' | 'lost' | 'double'> & { stock: number; readFrom: string }
   generator: { notSent: number; maxLoopDelayMs: number; maxCpuShare: number; bottleneck: string | null }
   gaps: { source: string; reason: string; times: number }[]
+  /** Seconds in which nothing at all could be read of the cluster. */
+  silences: Silence[]
 }
 
 export type Span = { beginSecond: number; endSecond: number }
@@ -72,6 +75,7 @@ export function summarise(
     maxLag,
     generator: judgeGenerator(samples, result.notSent),
     gaps,
+    silences: silencesOf(samples),
   }
 }
 
@@ -158,5 +162,6 @@ export function summaryLines(summary: Summary): string[] {
         ]),
     ...(summary.generator.bottleneck === null ? [] : [`  ${summary.generator.bottleneck}`]),
     ...summary.gaps.map(({ source, times }) => line('gap', `${source}, ${times} times`)),
+    ...silenceLines(summary.silences).map((when) => line('nothing could be read of the cluster', when)),
   ]
 }

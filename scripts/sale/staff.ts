@@ -23,6 +23,16 @@ export type StaffTransport = (
   request: { method: string; headers: Record<string, string>; body: string | undefined },
 ) => Promise<{ status: number; text: string }>
 
+/** Another answer than was hoped for. */
+export class StaffError extends Error {
+  override readonly name = 'StaffError'
+  readonly status: number
+  constructor(message: string, status: number) {
+    super(message)
+    this.status = status
+  }
+}
+
 const usualWarmWithinMs = 30_000
 
 const fetchTransport: StaffTransport = async (url, { method, headers, body }) => {
@@ -56,7 +66,10 @@ export class Staff {
   async #expect(method: string, url: string, body?: unknown): Promise<Record<string, unknown>> {
     const answer = await this.call(method, url, body)
     if (answer.status >= 300)
-      throw new Error(`${method} ${new URL(url).pathname} answered ${answer.status}: ${JSON.stringify(answer.body)}`)
+      throw new StaffError(
+        `${method} ${new URL(url).pathname} answered ${answer.status}: ${JSON.stringify(answer.body)}`,
+        answer.status,
+      )
     return answer.body
   }
 
