@@ -75,7 +75,7 @@ async function until(look: () => Promise<boolean> | boolean): Promise<void> {
 async function allKnowAll(): Promise<void> {
   let sinceMs = 0
   await until(async () => {
-    const all = await redis.zrange(processesKey, 0, -1, 'WITHSCORES')
+    const all = await redis.zrange(processesKey, '0', '-1', 'WITHSCORES')
     const seenMs = all.filter((_, index) => index % 2 === 1).map(Number)
     if (seenMs.length < count) return false
     if (sinceMs === 0) sinceMs = Math.max(...seenMs)
@@ -103,10 +103,10 @@ test('quotas – a process is killed with its part: never more than the quota, a
   // Each knows the tenant when it has been asked once.
   for (const one of processes) await until(async () => (await press(one)) === 'accepted')
   const others = new Set<string>()
-  let pressing = true
+  const load = { on: true }
   const pressOn = async (one: SeckillProcess) => {
     const own = outcomes.get(one)!
-    while (pressing) {
+    while (load.on) {
       const outcome = await press(one)
       if (outcome === undefined) return
       if (outcome === 'rate-limited') continue
@@ -141,7 +141,7 @@ test('quotas – a process is killed with its part: never more than the quota, a
   })
   t.true(passedBy(processes) <= bound(count, secondsSince(beganMs)))
   await until(() => left.every((one) => outcomes.get(one)!.exceeded > 10))
-  pressing = false
+  load.on = false
   await Promise.all(loads)
   t.true(passedBy(processes) <= bound(count, secondsSince(beganMs)))
 
