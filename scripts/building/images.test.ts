@@ -71,6 +71,21 @@ test('images – the tag follows the content, and not the compile cache', async 
   t.not(await build({ tool: 'docker' }), first)
 })
 
+test('images – the files can be read by the user of the image, whatever the umask of this machine', async (t) => {
+  const { build, folder } = await workshop(t)
+  await chmod(join(folder, 'dist', 'main.js'), 0o600)
+  await chmod(join(folder, 'package.json'), 0o700)
+  await chmod(join(folder, 'dist'), 0o700)
+  const lines: string[] = []
+  const command = "find {folder} -printf '%m %P\\n' >&2; echo dev.local/{name}:1"
+  await build({ tool: 'command', command, hear: (line) => lines.push(line) })
+  for (const line of ['755 ', '755 dist', '644 dist/main.js', '755 package.json', '644 func.yaml'])
+    t.true(
+      lines.some((one) => one === line || one === line.trimEnd()),
+      `${line}: ${lines.join('; ')}`,
+    )
+})
+
 test('images – a Containerfile of the function itself is preferred', async (t) => {
   const { build, folder, calls } = await workshop(t, { podman: '' })
   await writeFile(join(folder, 'Containerfile'), 'FROM scratch\n')

@@ -1,7 +1,7 @@
 /** A copy of a function's folder with only what belongs into its image, and a tag that says what that is. */
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync } from 'node:fs'
-import { cp, mkdir, readdir, readFile, symlink } from 'node:fs/promises'
+import { chmod, cp, mkdir, readdir, readFile, stat, symlink } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -30,13 +30,24 @@ export async function stage(folder: string, target: string): Promise<void> {
     }
     await copyPackages(folder, dependencies, target)
     await linkPrograms(dependencies, target)
-    return
+    return makeReadable(target)
   }
   if (!existsSync(join(folder, 'dist', 'main.js'))) {
     throw new Error(`${folder} is not built. Next: npm run build`)
   }
   for (const entry of builtFiles) {
     if (existsSync(join(folder, entry))) await cp(join(folder, entry), join(target, entry), { recursive: true })
+  }
+  await makeReadable(target)
+}
+
+/** Images keep modes and give the files to root: where the umask is 077, the function's own user could not read them. */
+async function makeReadable(target: string): Promise<void> {
+  await chmod(target, 0o755)
+  for (const entry of await readdir(target, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isDirectory()) await chmod(path, 0o755)
+    else if (entry.isFile()) await chmod(path, ((await stat(path)).mode & 0o100) === 0 ? 0o644 : 0o755)
   }
 }
 

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { freePort, serviceAddresses } from '@stampede/shared/testing/services.ts'
 import { isAlive, ownIdentity, startTimeOf } from '../setup/processes.mjs'
-import { composeEnvironment, findEngine } from './engine.ts'
+import { findEngine } from './engine.ts'
 import { givenService, withoutPassword } from './given.ts'
 import { findProgram } from './local/find-program.ts'
 import { serverProperties } from './local/kafka.ts'
@@ -154,15 +154,6 @@ test('engine – the environment chooses or leaves it out', async (t) => {
   t.is((await engineOf(both, { STAMPEDE_ENGINE: 'podman' }))?.name, 'podman')
   t.is(await engineOf(both, { STAMPEDE_ENGINE: 'none' }), undefined)
   await t.throwsAsync(engineOf({}, { STAMPEDE_ENGINE: 'docker' }), { instanceOf: SetupError })
-})
-
-test('compose.yaml – uses every variable that is set for it, and only loopback', async (t) => {
-  const text = await readFile(join(import.meta.dirname, '..', '..', 'compose.yaml'), 'utf8')
-  const variables = composeEnvironment({ ports: { redis: [1, 0], mariadb: [2, 0], kafka: [3, 4] }, password: 'p' })
-  for (const name of Object.keys(variables)) t.true(text.includes(`\${${name}:-`), name)
-  const ports = [...text.matchAll(/ports: \['([^']+)'\]/g)].map(([, port]) => port ?? '')
-  t.is(ports.length, 3)
-  t.true(ports.every((port) => port.startsWith('127.0.0.1:')))
 })
 
 test('given service – one that answers is described with its version', async (t) => {
