@@ -42,12 +42,18 @@ test('deploy – init applies by standard input, and no argument holds a secret'
   t.true(calls.every(({ args }) => args[0] === '--context=small'))
   const applied = calls.filter(({ args }) => args.includes('apply'))
   const secrets = applied.map(({ input }) => input).filter((input) => input.includes('"kind":"Secret"'))
-  t.is(secrets.length, 2)
-  const value = (JSON.parse(secrets[1] ?? '') as { data: Record<string, string> }).data['service-secret'] ?? ''
-  t.true(value.length > 30)
-  for (const hidden of [value, Buffer.from(value, 'base64').toString()]) {
-    t.false(calls.some(({ args }) => args.join(' ').includes(hidden)))
-    t.false(stderr.includes(hidden))
+  const data = Object.assign({}, ...secrets.map((text) => (JSON.parse(text) as { data: object }).data)) as Record<
+    string,
+    string
+  >
+  t.is(secrets.length, 3)
+  for (const key of ['service-secret', 'private-jwk', 'data-keys']) {
+    const value = data[key] ?? ''
+    t.true(value.length > 30, key)
+    for (const hidden of [value, Buffer.from(value, 'base64').toString()]) {
+      t.false(calls.some(({ args }) => args.join(' ').includes(hidden)))
+      t.false(stderr.includes(hidden))
+    }
   }
 })
 
