@@ -26,9 +26,10 @@ export function createAccessLog(log: Logger, random: () => number): AccessLog {
   }
 }
 
-/** `203.0.113.7` → `203.0.113.0`; of IPv6 the first three groups. */
+/** `203.0.113.7` → `203.0.113.0`; of IPv6, in its shortest form, the first three groups at most: `2001:db8::7` → `2001:db8::`. */
 export function maskAddress(address: string | undefined): string | undefined {
-  if (address === undefined) return undefined
-  if (!address.includes(':')) return address.replace(/\.\d+$/, '.0')
-  return `${address.split(':').slice(0, 3).join(':')}::`
+  if (!address?.includes(':')) return address?.replace(/\.\d+$/, '.0')
+  // What `::` stands for is zeros, and stays so.
+  const [beginning = ''] = address.split('::')
+  return `${beginning.split(':').slice(0, 3).join(':')}::`
 }

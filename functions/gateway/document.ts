@@ -125,7 +125,7 @@ const routePattern = z
     'is not a method and a path, such as "POST /api/v1/orders/:orderId/pay"',
   )
 
-export const limitKinds = ['route', 'tenant', 'user', 'ip'] as const
+const limitKinds = ['route', 'tenant', 'user', 'ip'] as const
 export type LimitKind = (typeof limitKinds)[number]
 
 const limit = z.strictObject({
@@ -145,7 +145,7 @@ const limit = z.strictObject({
 })
 
 /** The presses of a flash sale. */
-export const flashSaleRoutes = ['POST /api/v1/seckill/:activityId/purchases', 'POST /api/flash-sale/order/create']
+const flashSaleRoutes = ['POST /api/v1/seckill/:activityId/purchases', 'POST /api/flash-sale/order/create']
 const defaultLimits: z.input<typeof limit>[] = [
   { name: 'flash-sale', by: 'route', routes: flashSaleRoutes, rate: 1_000, burst: 2_000 },
 ]
@@ -173,7 +173,7 @@ export const gatewayDocument = z
         /** Empty: everybody who is not denied. */
         allow: networks.default([]),
         deny: networks.default([]),
-        /** Whose `forwarded`, `x-forwarded-*`, `x-request-id` are believed. */
+        /** Whose `x-forwarded-*` and `x-request-id` are believed. */
         trustedProxies: networks.default([]),
         /** Who may see health, metrics and documents of the gateway itself, when no proxy stands between. */
         operators: networks.default([
@@ -292,7 +292,5 @@ export const gatewayDocument = z
 
 export type GatewayDocument = z.output<typeof gatewayDocument>
 export type UpstreamSettings = z.output<typeof upstream>
-export type SpreadSettings = z.output<typeof spread>
-export type LimitSettings = z.output<typeof limit>
 
 export const defaultUpstream = (): UpstreamSettings => upstream.parse({})

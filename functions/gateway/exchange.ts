@@ -16,7 +16,7 @@ export class Exchange {
   readonly method: string
   readonly rules: Rules
   readonly beganMs: number
-  readonly requestId: string
+  requestId: string
   /** The path as the upstream gets it, without the query. */
   path = ''
   query = ''
@@ -35,6 +35,8 @@ export class Exchange {
   stream = false
   /** The client is gone, or everything was answered. */
   over = false
+  /** What counts when the answer was broken off on this side after its status had gone out; else the client broke it off. */
+  brokenOff: 500 | 502 | undefined = undefined
   /** Takes back what was sent to an upstream. */
   cancel: (() => void) | undefined = undefined
 
@@ -46,6 +48,12 @@ export class Exchange {
     this.requestId = requestId
     this.beganMs = performance.now()
     this.answerHeaders = ['x-request-id', requestId]
+  }
+
+  /** A trusted proxy has given it an id already. */
+  adoptRequestId(requestId: string): void {
+    this.requestId = requestId
+    this.answerHeaders[1] = requestId
   }
 
   /** Answers with a problem document, and lets go of what the client may still be sending. */
@@ -71,7 +79,7 @@ export class Exchange {
 const smallBytes = 65_536
 
 /** The rest of a body that nobody reads: a little and not for long, so that the client gets to read the answer. */
-export function letGo(request: IncomingMessage, bodyBytes: number): void {
+function letGo(request: IncomingMessage, bodyBytes: number): void {
   if (request.complete || (bodyBytes >= 0 && bodyBytes <= smallBytes)) return
   discardRest(request)
 }

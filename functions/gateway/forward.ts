@@ -244,6 +244,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     effects.failed(this.upstream.name, this.address.url, error)
     if (exchange.response.headersSent) {
       // The client must see that this is not the whole answer.
+      exchange.brokenOff = 502
       exchange.response.destroy()
       return
     }

@@ -12,7 +12,7 @@ export function addForwarded(outgoing: string[], head: RequestHead, peer: Known 
   const host =
     trusted && head.forwardedHost !== undefined && isHost(head.forwardedHost) ? head.forwardedHost : head.host
   const chain =
-    trusted && head.forwardedFor !== undefined && head.forwardedFor.length < maximumChain && caller !== peer
+    trusted && head.forwardedFor !== undefined && head.forwardedFor.length < maximumChain && caller.text !== peer!.text
       ? `${chainFrom(head.forwardedFor, caller)}, ${peer!.text}`
       : caller.text
   outgoing.push(

@@ -34,6 +34,8 @@ export type GatewayDependencies = {
   draining: AbortSignal
 }
 
+const requestIdPattern = /^[A-Za-z0-9_-]{8,64}$/
+
 const notFound = new Problem('not-found', 'There is nothing at this address.')
 const badTarget = new Problem('invalid-request', 'The address of the request is not valid.')
 const refusedAddress = new Problem('forbidden', 'Requests from this address are not accepted.')
@@ -56,8 +58,10 @@ export function createGateway(dependencies: GatewayDependencies): RawHandler {
     } catch (error) {
       dependencies.log.error({ error, route: exchange.route?.label }, 'a request failed unexpectedly')
       exchange.cancel?.()
-      if (exchange.response.headersSent) exchange.response.destroy()
-      else exchange.refuse(internalProblem(error))
+      if (exchange.response.headersSent) {
+        exchange.brokenOff = 500
+        exchange.response.destroy()
+      } else exchange.refuse(internalProblem(error))
     }
   }
 
@@ -72,11 +76,11 @@ export function createGateway(dependencies: GatewayDependencies): RawHandler {
     exchange.over = true
     if (!whole) exchange.cancel?.()
     leave(exchange.rules)
-    const status = whole ? response.statusCode : response.headersSent ? response.statusCode : 499
+    const status = whole ? response.statusCode : (exchange.brokenOff ?? 499)
     const tookMs = performance.now() - exchange.beganMs
-    measures.request(route?.label ?? 'none', exchange.upstream, whole ? status : 499)
+    measures.request(route?.label ?? 'none', exchange.upstream, status)
     if (!exchange.stream) measures.duration(exchange.upstream, tookMs)
-    accessLog.ended(exchange, whole ? status : 499, tookMs)
+    accessLog.ended(exchange, status, tookMs)
     if (exchange.span) {
       exchange.span.setAttribute('http.response.status_code', status)
       exchange.span.end()
@@ -110,7 +114,9 @@ export function createGateway(dependencies: GatewayDependencies): RawHandler {
     const caller = addresses.callerOf(request.socket.remoteAddress ?? '', head.forwardedFor)
     exchange.caller = caller
     if (caller.refused) return refuse(exchange, 'address', refusedAddress)
-    if (peer?.trusted && head.requestId !== undefined) adoptRequestId(exchange, head.requestId)
+    if (peer?.trusted && head.requestId !== undefined && requestIdPattern.test(head.requestId)) {
+      exchange.adoptRequestId(head.requestId)
+    }
     if (rules.cors) {
       if (method === 'OPTIONS' && head.origin !== undefined && head.preflightMethod !== undefined) {
         return exchange.answerEmpty(204, rules.cors.preflight(head.origin))
@@ -284,12 +290,4 @@ export function createGateway(dependencies: GatewayDependencies): RawHandler {
     request.on('error', () => {})
     guarded(exchange, () => begin(exchange))
   }
-}
-
-const requestIdPattern = /^[A-Za-z0-9_-]{8,64}$/
-
-function adoptRequestId(exchange: Exchange, requestId: string): void {
-  if (!requestIdPattern.test(requestId)) return
-  Object.assign(exchange, { requestId })
-  exchange.answerHeaders[1] = requestId
 }

@@ -4,7 +4,7 @@ import type { Breaker, BreakerState } from './breaker.ts'
 import type { Upstream } from './upstream.ts'
 
 export type Measures = {
-  /** Ended: status 499 when the client went away first. */
+  /** Ended: status 499 when the client went away first, 502 when the upstream broke off within its answer. */
   request(route: string, upstream: string, status: number): void
   duration(upstream: string, milliseconds: number): void
   refused(reason: RefusalReason): void
@@ -27,7 +27,6 @@ export type RefusalReason =
   | 'slow-body'
   | 'token'
   | 'forbidden'
-  | 'invalid-tokens'
   | 'unavailable'
 
 type Sample = { labels: Record<string, string>; value: number }

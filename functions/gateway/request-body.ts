@@ -97,4 +97,4 @@ export const tooLarge = (limitBytes: number): Problem =>
   new Problem('payload-too-large', `The body may have at most ${limitBytes} bytes.`, { extensions: { limitBytes } })
 
 const tooSlow = (timeoutMs: number): Problem =>
-  new Problem('request-timeout', `The body did not arrive in time: nothing more within ${timeoutMs} ms.`)
+  new Problem('request-timeout', `The body did not arrive in time (${timeoutMs} ms).`)

@@ -200,7 +200,7 @@ export function readHead(request: IncomingMessage, limits: HeadLimits): RequestH
 }
 
 /** Headers that `connection` names are for this hop alone. */
-export function withoutNamed(headers: string[], connection: string): string[] {
+function withoutNamed(headers: string[], connection: string): string[] {
   const names = connection
     .toLowerCase()
     .split(',')

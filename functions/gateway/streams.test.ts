@@ -81,6 +81,8 @@ test.serial('streams – an upstream that breaks off is seen as broken off, not 
   const response = await answered
   await ended(response)
   t.false(response.complete)
+  // It is not counted as a client that went away.
+  await until(async () => (await gateway.metric('gateway_requests_total', { status: '502' })) === 1)
 })
 
 test.serial('streams – silence within an answer has a limit', async (t) => {
