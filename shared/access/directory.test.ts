@@ -97,10 +97,15 @@ test.serial('directory – facts that no token can contradict any more go, and t
   await directory.correct(tenantId, 'old', { atMs: nowMs - 3 * 86_400_000, blocked: true })
   t.is(await redis.hlen(accessKeys.corrections(tenantId)), 0)
   await directory.correct(tenantId, 'ann', { atMs: nowMs, revokedSessions: ['s1', 's2', 's3'] })
-  const refused = await t.throwsAsync(directory.correct(tenantId, 'bob', { atMs: nowMs, blocked: true }))
+  const refused = await t.throwsAsync(directory.correct(tenantId, 'ann', { atMs: nowMs, revokedSessions: ['s4'] }))
   t.like(refused, { problem: 'overloaded', retryable: true })
+  // Sessions do not keep staff from blocking people; there is a limit to that, too.
+  for (const user of ['cat', 'dan', 'eve']) await directory.correct(tenantId, user, { atMs: nowMs, blocked: true })
+  const beyond = await t.throwsAsync(directory.correct(tenantId, 'bob', { atMs: nowMs, blocked: true }))
+  t.like(beyond, { problem: 'overloaded', retryable: true })
   // As if their time were over.
-  await redis.zadd(accessKeys.ends(tenantId), nowMs - 1, 'ann:session:s1', nowMs - 1, 'ann:session:s2')
+  const over = ['ann:session:s1', 'ann:session:s2', 'cat:blocked', 'dan:blocked', 'eve:blocked']
+  await redis.zadd(accessKeys.ends(tenantId), ...over.flatMap((field) => [nowMs - 1, field]))
   await directory.correct(tenantId, 'bob', { atMs: nowMs, blocked: true })
   t.deepEqual((await redis.hkeys(accessKeys.corrections(tenantId))).sort(), ['ann:session:s3', 'bob:blocked'])
   t.true((await redis.pttl(accessKeys.corrections(tenantId))) > 160_000_000)

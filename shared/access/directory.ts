@@ -14,7 +14,10 @@ import type { AccessDirectory } from './types.ts'
 export type AccessDirectoryOptions = {
   /** Changes that the stream keeps, about; default 10,000. Whoever is further behind reads everything again. */
   keptChanges?: number
-  /** Facts of corrections that a tenant has at most; default 200,000. */
+  /**
+   * Facts of corrections that a tenant has at most; default 200,000. With these no more sessions are entered; for what is said of accounts
+   * there is room for as many again, so that people who sign in and out by the thousand do not keep staff from blocking one of them.
+   */
   maximumFacts?: number
 }
 
@@ -50,7 +53,8 @@ export function createAccessDirectory(redis: Redis | Cluster, options: AccessDir
       const lines = factLines(userId, correction)
       if (lines === '') return
       const keys = [accessKeys.corrections(tenantId), accessKeys.ends(tenantId), changes, sequence]
-      const entered = await run(accessCorrect, [...keys, lines, tenantId, maximumFacts, correctionTtlMs, keptChanges])
+      const limit = correction.revokedSessions?.length ? maximumFacts : 2 * maximumFacts
+      const entered = await run(accessCorrect, [...keys, lines, tenantId, limit, correctionTtlMs, keptChanges])
       if (entered === -1) {
         throw new Problem('overloaded', `Tenant ${tenantId} has more corrections than can be kept.`, {
           retryAfterSeconds: 60,

@@ -13,8 +13,8 @@ import type { Correction } from './types.ts'
 
 /** How long a blocked user and a sign-out everywhere are remembered: longer than anything is valid. */
 export const correctionTtlMs = 172_800_000
-/** How long revoked sessions are: longer than tokens and passes live. There are many, so no longer than needed. */
-export const sessionCorrectionTtlMs = maximumPassMs + 3_600_000
+/** How long revoked sessions are: longer than tokens and passes live. There may be many, so no longer than clocks make needed. */
+export const sessionCorrectionTtlMs = maximumPassMs + 600_000
 /** How long roles are: access tokens alone name them, and live for an hour at most. */
 export const rolesCorrectionTtlMs = 7_200_000
 
