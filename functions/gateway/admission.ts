@@ -13,12 +13,18 @@ import type { RequestHead } from './request-head.ts'
 
 export type Admitted = (refusal: Problem | undefined, principal: Principal | undefined) => void
 
+/** What a request says of its caller, and who that is, when the token was verified before. */
+export type Seen = { token: string | undefined; principal: Principal | undefined }
+
 export type Admission = {
-  /** Would a signature have to be checked? Not when the token was verified before: neighbours of an address do not suffer for it. */
-  mustVerify(route: GatewayRoute, head: RequestHead): boolean
+  look(head: RequestHead): Seen
   /** Calls back once, at once when everything is in memory. */
-  admit(route: GatewayRoute, head: RequestHead, decided: Admitted): void
+  admit(route: GatewayRoute, head: RequestHead, seen: Seen, decided: Admitted): void
 }
+
+/** Would a signature have to be checked? Not when the token was verified before: neighbours of an address do not suffer for it. */
+export const mustVerify = (route: GatewayRoute, { token, principal }: Seen): boolean =>
+  route.auth !== 'public' && token !== undefined && principal === undefined
 
 export type AdmissionOptions = {
   tokens: TokenVerifier
@@ -58,26 +64,19 @@ export function createAdmission({ tokens, access, inFlight: maximum }: Admission
   }
 
   return {
-    mustVerify(route, { authorization }) {
-      if (route.auth === 'public' || authorization === undefined) return false
+    look({ authorization }) {
       const token = bearerTokenOf(authorization)
-      return token !== undefined && tokens.verifySync(token) === undefined
+      return { token, principal: token === undefined ? undefined : tokens.verifySync(token) }
     },
-    admit(route, head, decided) {
-      const { authorization, pass } = head
-      if (route.auth === 'public') {
-        // The function decides what a token means to it; it tells limits and canaries who this is, when that costs nothing.
-        const token = bearerTokenOf(authorization)
-        return decided(undefined, token === undefined ? undefined : tokens.verifySync(token))
-      }
+    admit(route, { authorization, pass }, { token, principal: known }, decided) {
+      // The function decides what a token means to it; it tells limits and canaries who this is, when that costs nothing.
+      if (route.auth === 'public') return decided(undefined, known)
       // A pass is bound to buyer and activity and checked by the sale itself.
       if (pass !== undefined && authorization === undefined && route.auth === 'user' && route.function === 'seckill') {
         return decided(undefined, undefined)
       }
       if (authorization === undefined) return decided(missing, undefined)
-      const token = bearerTokenOf(authorization)
       if (token === undefined || token === '') return decided(malformed, undefined)
-      const known = tokens.verifySync(token)
       if (known) return judge(route, known, decided)
       if (inFlight >= maximum) return decided(busy, undefined)
       inFlight++

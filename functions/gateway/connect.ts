@@ -7,6 +7,7 @@ import type { AccessChecker } from '@stampede/shared/access/types.ts'
 import type { HostServices, RawHandler } from '@stampede/shared/function/declaration.ts'
 import { createTokenVerifier } from '@stampede/shared/identity/access-token.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
+import { occasionally } from '@stampede/shared/telemetry/occasionally.ts'
 import { createAccessLog } from './access-log.ts'
 import { createAdmission } from './admission.ts'
 import { checkedDocument } from './checked-document.ts'
@@ -131,15 +132,4 @@ const forwardedNames = ['x-forwarded-for', 'forwarded', 'x-real-ip', 'via']
 function mayOperate({ addresses }: Rules, { socket, headers }: IncomingMessage): boolean {
   if (forwardedNames.some((name) => headers[name] !== undefined)) return false
   return addresses.know(socket.remoteAddress ?? '')?.operator ?? false
-}
-
-/** At most one call a second: under load a failure comes thousands of times. */
-function occasionally<T>(report: (value: T) => void): (value: T) => void {
-  let nextAtMs = 0
-  return (value) => {
-    const nowMs = performance.now()
-    if (nowMs < nextAtMs) return
-    nextAtMs = nowMs + 1_000
-    report(value)
-  }
 }

@@ -10,6 +10,7 @@ import type { Exchange } from './exchange.ts'
 import type { Measures } from './measures.ts'
 import { passBody } from './request-body.ts'
 import { outgoingHeaders } from './response-head.ts'
+import { codeOf, failureProblem } from './upstream-failure.ts'
 import type { Upstream, UpstreamAddress } from './upstream.ts'
 
 export type ForwardEffects = {
@@ -254,7 +255,7 @@ class Attempt implements Dispatcher.DispatchHandler {
       effects.measures.retried(this.upstream.name, notSent ? 'not-sent' : 'failure')
       return this.repeat()
     }
-    exchange.refuse(problemOf(error, notSent))
+    exchange.refuse(failureProblem(error, notSent))
   }
 
   /** What was never sent may be sent elsewhere, whatever its method is. */
@@ -283,20 +284,4 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.sending.exchange.cancel = undefined
     this.sending.effects.streams.delete(this.sending.exchange)
   }
-}
-
-const codeOf = (error: Error & { code?: string }): string | undefined => error.code
-
-function problemOf(error: Error, notSent: boolean): Problem {
-  const code = codeOf(error)
-  if (notSent) {
-    return new Problem('dependency-unavailable', 'The service behind this address cannot be reached.', {
-      cause: error,
-      retryAfterSeconds: 1,
-    })
-  }
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
-    return new Problem('gateway-timeout', 'The service behind this address did not answer in time.', { cause: error })
-  }
-  return new Problem('bad-gateway', 'The service behind this address broke off.', { cause: error })
 }

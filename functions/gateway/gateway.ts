@@ -5,7 +5,7 @@ import type { RawHandler } from '@stampede/shared/function/declaration.ts'
 import { internalProblem } from '@stampede/shared/http/answer.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
 import type { AccessLog } from './access-log.ts'
-import type { Admission } from './admission.ts'
+import { mustVerify, type Admission } from './admission.ts'
 import { Exchange } from './exchange.ts'
 import { forward, type ForwardEffects } from './forward.ts'
 import { addForwarded } from './forwarded.ts'
@@ -160,10 +160,11 @@ export function createGateway(dependencies: GatewayDependencies): RawHandler {
     const failures = limiter.bucketOf(rules.invalidTokens, caller!.party)
     // A flood that surely is over a limit of its route or address costs no signature; nor do more false tokens of an address.
     const buckets = bucketsOf(exchange)
-    if (admission.mustVerify(route, exchange.head!)) buckets.push(failures)
+    const seen = admission.look(exchange.head!)
+    if (mustVerify(route, seen)) buckets.push(failures)
     const early = limiter.surelyLimited(buckets)
     if (early?.kind === 'limited') return limited(exchange, early, [])
-    admission.admit(route, exchange.head!, (refusal, principal) =>
+    admission.admit(route, exchange.head!, seen, (refusal, principal) =>
       guarded(exchange, () => {
         if (exchange.over) return
         exchange.principal = principal

@@ -3,6 +3,7 @@ import { Counter, Gauge } from 'prom-client'
 import { startCollector } from '../testing/collector.ts'
 import { createLog } from './log.ts'
 import { createFunctionRegistry, createHotCounter, metricsText } from './metrics.ts'
+import { occasionally } from './occasionally.ts'
 import { sampledTraceparent, startTracing, traceparentOf, withSpan } from './tracing.ts'
 
 function collecting(level = 'info') {
@@ -33,6 +34,20 @@ test('log – an error is written with its stack and its cause', (t) => {
   log.error({ error: new Error('outer', { cause: new Error('inner') }) }, 'failed')
   const line = JSON.parse(lines[0]!)
   t.regex(line.error.stack, /outer[\s\S]*inner/)
+})
+
+test('occasionally – what is reported again and again is let through once a second', (t) => {
+  const said: number[] = []
+  let nowMs = 5
+  const report = occasionally(
+    (value: number) => said.push(value),
+    () => nowMs,
+  )
+  for (const atMs of [5, 6, 1_004, 1_005, 1_006, 9_000]) {
+    nowMs = atMs
+    report(atMs)
+  }
+  t.deepEqual(said, [5, 1_005, 9_000])
 })
 
 test('metrics – families of the same name from two functions are announced once', async (t) => {
