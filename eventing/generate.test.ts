@@ -158,13 +158,12 @@ test('PingSource – is made for each schedule, in UTC', async (t) => {
   })
 })
 
-test('PingSource – what need not be punctual is spread over the minute, by function', async (t) => {
+test('PingSource – functions are spread over the minute, what runs once a day is not', async (t) => {
   const task = (name: string, cron: string) => every(name, cron, nothing)
   const pings = await manifestsOf(
     [
       sample('buyer', { schedules: [task('sweep', '* * * * *'), task('prune', '17 3 * * *')] }),
       sample('admin', { schedules: [task('look', '*/5 * * * *'), task('count', '* * * * *')] }),
-      sample('seller', { schedules: [every('clock', '* * * * *', nothing, { punctual: true })] }),
     ],
     'pings',
   )
@@ -175,8 +174,44 @@ test('PingSource – what need not be punctual is spread over the minute, by fun
     ['admin-count', '29'],
     ['buyer-sweep', '4'],
     ['buyer-prune', undefined],
-    ['seller-clock', undefined],
   ])
+})
+
+test('alarms – a function gets its own, and only when it has tasks with alarms', async (t) => {
+  const definitions = [
+    sample('buyer', {
+      schedules: [every('sweep', '5 * * * *', nothing, { alarm: true }), every('prune', '5 3 * * *', nothing)],
+    }),
+    sample('seller', { schedules: [every('prune', '10 3 * * *', nothing)] }),
+    sample('tenant', { schedules: [every('write-directory', '15 * * * *', nothing, { alarm: true })] }),
+  ]
+  const triggers = await manifestsOf(definitions, 'triggers')
+  t.deepEqual(
+    triggers.map(({ metadata }) => metadata.name),
+    ['buyer-alarm-due-v1', 'tenant-alarm-due-v1'],
+  )
+  t.deepEqual(triggers[0]!['spec'].filters, [{ exact: { type: 'io.stampede.alarm.due.v1', subject: 'buyer' } }])
+  t.is(triggers[0]!['metadata'].annotations['kafka.eventing.knative.dev/delivery.order'], 'unordered')
+  const tasks = (await generate(definitions)).find(({ path }) => path.endsWith('alarm-tasks.json'))!
+  // Whoever writes the access directory comes first: without it nobody may do anything.
+  t.deepEqual(JSON.parse(tasks.content), [['tenant/write-directory'], ['buyer/sweep']])
+})
+
+test('alarms – the engine delivers one to its function alone', async (t) => {
+  const plan = planEngine(await readManifests(fileURLToPath(new URL('manifests', import.meta.url))))
+  for (const { name, schedules = [] } of functions) {
+    const takers = plan.consumers.filter(
+      ({ filter, topics }) =>
+        topics.includes('knative-broker-stampede-default') &&
+        filter({ type: 'io.stampede.alarm.due.v1', subject: name }),
+    )
+    const expected = schedules.some(({ options }) => options.alarm) ? [`Service/stampede/${name}`] : []
+    t.deepEqual(
+      takers.map(({ subscriber }) => subscriber.name),
+      expected,
+      name,
+    )
+  }
 })
 
 test('generate – refuses a function that subscribes to a type twice', async (t) => {

@@ -1,12 +1,13 @@
 /**
  * Makes everything that follows from the event catalogue and the functions' declarations: manifests of Triggers, sources and
- * schedules, EventTypes, JSON schemas, the AsyncAPI document and the page of events. `npm run generate` writes it; a test fails
+ * schedules, EventTypes, JSON schemas, the tasks that have alarms, the AsyncAPI document and the page of events. `npm run generate` writes it; a test fails
  * when what is in the repository is not what comes out here.
  */
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
 import type { z } from 'zod'
 import type { EventDefinition } from './catalogue/definition.ts'
 import { catalogue as typedCatalogue } from './catalogue/events.ts'
+import { alarmTasks } from './generator/alarm-tasks.ts'
 import { asyncApiDocument } from './generator/async-api.ts'
 import { eventTypes } from './generator/event-types.ts'
 import { eventsPage } from './generator/events-page.ts'
@@ -40,6 +41,10 @@ export async function generate(definitions: readonly AnyFunction[]): Promise<Gen
       path: `eventing/generated/schemas/${name}.json`,
       content: `${JSON.stringify(schema, undefined, 2)}\n`,
     })),
+    {
+      path: 'eventing/generated/alarm-tasks.json',
+      content: `${JSON.stringify(alarmTasks(definitions), undefined, 2)}\n`,
+    },
     { path: 'eventing/generated/asyncapi.yaml', content: yamlDocument(asyncApiDocument(catalogue, functions)) },
     { path: 'eventing/EVENTS.md', content: eventsPage(catalogue, functions) },
   ]

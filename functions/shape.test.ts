@@ -5,6 +5,8 @@ import test from 'ava'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
+import { alarmDue } from '@stampede/eventing/catalogue/alarm-events.ts'
+import { hasAlarms } from '@stampede/shared/function/host-alarms.ts'
 import { everyFunction, functions } from './index.ts'
 
 type PackageFile = {
@@ -69,7 +71,7 @@ type Manifest = {
   run: { envs: { name: string; value: string }[]; volumes?: { configMap: string; path: string }[] }
   deploy: {
     healthEndpoints: Record<string, string>
-    subscriptions: { source: string; filters: { type: string } }[]
+    subscriptions: { source: string; filters: { type: string; subject?: string } }[]
     options: {
       scale: { min: number; max: number }
       resources: { requests: Record<string, string>; limits: Record<string, string | number> }
@@ -109,12 +111,17 @@ for (const [name, definitions, manifest] of manifests) {
   })
 
   test(`func.yaml of ${name} – subscribes to what is declared, once`, (t) => {
-    const given = manifest.deploy.subscriptions.map(({ source, filters }) => `${source} ${filters.type}`)
+    const given = manifest.deploy.subscriptions.map(({ source, filters: { type, subject } }) =>
+      subject === undefined ? `${source} ${type}` : `${source} ${type} of ${subject}`,
+    )
     const declared = definitions
       .flatMap(({ events }) => events ?? [])
       .filter(({ options }) => !options.kafkaTopic)
       .map(({ event }) => `default ${event.type}`)
-    t.deepEqual(given.toSorted(), [...new Set(declared)].toSorted())
+    // The alarms of others are not its own; the collection has all of them.
+    const alarm = `default ${alarmDue.type}${definitions.length === 1 ? ` of ${name}` : ''}`
+    const alarms = definitions.some(hasAlarms) ? [alarm] : []
+    t.deepEqual(given.toSorted(), [...new Set(declared), ...alarms].toSorted())
   })
 
   test(`func.yaml of ${name} – sets every variable without which it does not start, from Secrets and the ConfigMap alone`, (t) => {

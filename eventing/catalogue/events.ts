@@ -4,6 +4,7 @@
  * than the order itself; each order is still decided on its own.
  */
 import { z } from 'zod'
+import { alarmEvents } from './alarm-events.ts'
 import { couponEvents } from './coupon-events.ts'
 import { defineEvent } from './definition.ts'
 import { identityEvents } from './identity-events.ts'
@@ -242,4 +243,5 @@ export const catalogue = [
   reconciliationCompleted,
   ...identityEvents,
   ...couponEvents,
+  ...alarmEvents,
 ] as const

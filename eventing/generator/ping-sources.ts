@@ -1,7 +1,7 @@
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
 import { functionDestination, metadata } from './names.ts'
 
-/** Seconds of a minute over which what need not be punctual is spread: not the first, when punctual tasks run. */
+/** Seconds of a minute over which functions are spread. */
 const spread = { fromSeconds: 4, toSeconds: 55 } as const
 
 /**
@@ -38,8 +38,7 @@ export function pingSources(functions: readonly AnyFunction[], order: readonly A
 type FunctionSchedule = NonNullable<AnyFunction['schedules']>[number]
 
 /** What runs once a day has a minute of its own already. */
-const isSpread = ({ cron, options }: FunctionSchedule): boolean =>
-  options.punctual !== true && cron.trim().split(/\s+/)[1] === '*'
+const isSpread = ({ cron }: FunctionSchedule): boolean => cron.trim().split(/\s+/)[1] === '*'
 
 /**
  * One second for each function, whatever it has to do: it wakes up once for all of it. In the order of the collection, where functions

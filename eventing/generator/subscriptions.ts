@@ -1,8 +1,17 @@
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
+import { hasAlarms } from '@stampede/shared/function/host-alarms.ts'
+import { alarmDue } from '../catalogue/alarm-events.ts'
 import { shortName, topicName } from './names.ts'
 
 /** What one Trigger delivers: the ordered subscriptions of a function together, each other one by itself. */
-export type TriggerGroup = { name: string; functionName: string; ordered: boolean; types: string[] }
+export type TriggerGroup = {
+  name: string
+  functionName: string
+  ordered: boolean
+  types: string[]
+  /** Only events with this subject. */
+  subject?: string
+}
 
 /** What one KafkaSource delivers. */
 export type SourceGroup = { name: string; functionName: string; topic: string; ordered: boolean; types: string[] }
@@ -24,7 +33,8 @@ export function checkSubscriptions(functions: readonly AnyFunction[]): void {
  * get both through the same Trigger.
  */
 export function triggerGroups(functions: readonly AnyFunction[]): TriggerGroup[] {
-  return functions.flatMap(({ name, events = [] }) => {
+  return functions.flatMap((definition) => {
+    const { name, events = [] } = definition
     const fromBroker = events.filter(({ options }) => options.kafkaTopic === undefined)
     const ordered = fromBroker.filter(({ options }) => options.ordered === true).map(({ event }) => event.type)
     const unordered = fromBroker.filter(({ options }) => options.ordered !== true).map(({ event }) => event.type)
@@ -35,9 +45,19 @@ export function triggerGroups(functions: readonly AnyFunction[]): TriggerGroup[]
       ...unordered
         .toSorted()
         .map((type) => ({ name: `${name}-${shortName(type)}`, functionName: name, ordered: false, types: [type] })),
+      ...(hasAlarms(definition) ? [alarmGroup(name)] : []),
     ]
   })
 }
+
+/** Alarms of others would wake the function up. */
+const alarmGroup = (name: string): TriggerGroup => ({
+  name: `${name}-${shortName(alarmDue.type)}`,
+  functionName: name,
+  ordered: false,
+  types: [alarmDue.type],
+  subject: name,
+})
 
 export function sourceGroups(functions: readonly AnyFunction[]): SourceGroup[] {
   const groups = functions.flatMap(({ name, events = [] }) => {

@@ -7,6 +7,7 @@ import type {
   reconciliationCompleted,
   SaleTerms,
 } from '@stampede/eventing/catalogue/events.ts'
+import { gridAfter } from '@stampede/shared/alarms/grid.ts'
 import { mustHaveRoom } from '@stampede/shared/access/storage-quota.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
 import { connectEventDatabase, type Actor } from '@stampede/shared/function/event-database.ts'
@@ -18,6 +19,7 @@ import type { ActivityCommand } from './activity-state.ts'
 import { noteFacts, transition, transitionIfAllowed } from './change-activity.ts'
 import { checkConsistency, type Consistency } from './consistency.ts'
 import { migrations } from './generated/migrations.ts'
+import { soonMs } from './next-look.ts'
 import { createOtherFunctions } from './other-functions.ts'
 import { learn, preCheck, type PreCheck } from './pre-check.ts'
 import { buildReport, overTime, readSold, type Report } from './report.ts'
@@ -69,6 +71,7 @@ export function createActivityService(config: ActivityConfig, host: HostServices
         { err: error, activityId: activity.activityId },
         'the sale in Redis does not follow yet; the clock tries again',
       )
+      await host.alarms.set('clock', gridAfter(now(), soonMs))
       return false
     }
   }

@@ -23,6 +23,7 @@ import {
   lockTenant,
   saveActivity,
 } from './store.ts'
+import { nextLookMs } from './next-look.ts'
 import { scheduleErrors, termsOf, type ActivityChange, type NewActivity } from './terms.ts'
 
 const stateEvents = {
@@ -193,6 +194,8 @@ export async function transition(
   const event = eventOf(command, before, after)
   if (event) await context.outbox.add(context.tx, [event])
   await record(context, verbs[command], after, { from: before.state, to })
+  const lookMs = nextLookMs(after, context.now())
+  if (lookMs !== undefined) await context.alarm('clock', lookMs)
   return after
 }
 

@@ -26,9 +26,8 @@ export const activityFunction = defineFunction({
     }),
   ],
   schedules: [
-    // Sales begin and end with a minute.
-    every('clock', '* * * * *', tick, { punctual: true }),
-    every('prune-inbox', '27 3 * * *', (activities: ActivityService) => activities.pruneInbox()),
+    every('clock', '2 * * * *', tick, { alarm: true }),
+    every('prune-inbox', '2 3 * * *', (activities: ActivityService) => activities.pruneInbox()),
   ],
   ready: (activities) => activities.ready(),
   stop: (activities) => activities.stop(),

@@ -246,6 +246,18 @@ export async function listForClock(
   return rows.map(toActivity)
 }
 
+const earliestStart = platformStatement(
+  'activity.nextStart',
+  `SELECT MIN(starts_at) AS startsAt FROM activity_activities WHERE state IN ('scheduled', 'warmed-up') AND starts_at > :after`,
+  'the clock looks when the next sale of any tenant begins',
+)
+
+/** When the next window begins after this moment, ms. */
+export async function nextStart(db: PlatformDatabase, after: Date): Promise<number | undefined> {
+  const row = await db.row(earliestStart, { after })
+  return (row?.['startsAt'] as Date | null | undefined)?.getTime()
+}
+
 const insertSampleRow = tenantStatement(
   'activity.insertSample',
   `INSERT INTO activity_samples (tenant_id, activity_id, at, sold, units_left, outbox_length, refused)

@@ -3,6 +3,7 @@ import { Gauge } from 'prom-client'
 import { z } from 'zod'
 import { auditCheckpointed, type auditRecorded } from '@stampede/eventing/catalogue/identity-events.ts'
 import { isUnavailable } from '@stampede/shared/database/errors.ts'
+import { gridAfter } from '@stampede/shared/alarms/grid.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
 import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
 import { keysVariable } from '@stampede/shared/personal-data/keys.ts'
@@ -25,6 +26,9 @@ export const auditConfig = z.object({
 export type AuditConfig = z.output<typeof auditConfig>
 
 const page = 200
+/** A record has a checkpoint behind it after this time, about. */
+const checkpointEveryMs = 300_000
+const minuteMs = 60_000
 /** Chains that one tick looks at, at most. */
 const maximumChains = 10_000
 /** Records that one request verifies, at most. */
@@ -46,6 +50,7 @@ export function createAudit(config: AuditConfig, host: HostServices, now: () => 
   const record = gather<Fact>({
     store: async (tenantId, facts) => {
       await schema()
+      await host.alarms.set('checkpoint', gridAfter(now() + checkpointEveryMs, minuteMs))
       await database.transaction((tx) => append(tx.forTenant(tenantId), facts, effects))
     },
   })
@@ -107,8 +112,8 @@ export function createAudit(config: AuditConfig, host: HostServices, now: () => 
       })
     },
 
-    /** The clock. */
-    async checkpoint() {
+    /** The clock. Resolves with when to look again at chains that got no checkpoint: they are broken. */
+    async checkpoint(): Promise<number | undefined> {
       await schema()
       let broken = 0
       let after = ''
@@ -120,6 +125,7 @@ export function createAudit(config: AuditConfig, host: HostServices, now: () => 
         after = last
       }
       brokenChains.set(broken)
+      return broken > 0 ? gridAfter(now(), checkpointEveryMs) : undefined
     },
 
     ready: events.ready,

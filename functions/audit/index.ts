@@ -10,7 +10,7 @@ export const auditFunction = defineFunction({
   connect: (config, host) => createAudit(config, host),
   routes,
   events: [on(auditRecorded, (event, audit: Audit) => audit.onRecorded(event))],
-  schedules: [every('checkpoint', '*/5 * * * *', (audit: Audit) => audit.checkpoint())],
+  schedules: [every('checkpoint', '42 * * * *', (audit: Audit) => audit.checkpoint(), { alarm: true })],
   ready: (audit) => audit.ready(),
   stop: (audit) => audit.stop(),
 })

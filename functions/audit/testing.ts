@@ -8,7 +8,7 @@ import { serve } from '@stampede/shared/function/serve.ts'
 import { call as callUrl } from '@stampede/shared/testing/call.ts'
 import { deliver, ping, startEventSink } from '@stampede/shared/testing/events.ts'
 import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
-import { freshDatabase } from '@stampede/shared/testing/services.ts'
+import { freshDatabase, serviceAddresses } from '@stampede/shared/testing/services.ts'
 import { chainOf } from './checkpoint.ts'
 import { auditFunction } from './index.ts'
 import { createMacs, type Macs } from './macs.ts'
@@ -41,6 +41,7 @@ export async function startStage() {
     environment: {
       ...identity.environment,
       DATABASE_URL: database.url,
+      REDIS_URL: serviceAddresses().redisUrl,
       K_SINK: sink.url,
       AUDIT_KEY: auditKey,
       LOG_LEVEL: 'silent',

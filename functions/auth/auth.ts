@@ -1,6 +1,7 @@
 /** What the handlers of auth need: connections, keys, and each operation with its context. */
 import type { z } from 'zod'
 import type { sessionRevoked, userDeactivated } from '@stampede/eventing/catalogue/identity-events.ts'
+import { gridAfter } from '@stampede/shared/alarms/grid.ts'
 import { createAccessDirectory } from '@stampede/shared/access/directory.ts'
 import { sessionCorrectionTtlMs } from '@stampede/shared/access/facts.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
@@ -92,6 +93,7 @@ export function createAuth(config: AuthConfig, host: HostServices, now: () => nu
     ),
     limits: limitsOf(config),
     wakeNotices: () => notices.wake(),
+    noticeDue: () => host.alarms.beforeCommit('tell-logouts', now()),
   }
 
   const openId = createOpenId({
@@ -118,7 +120,10 @@ export function createAuth(config: AuthConfig, host: HostServices, now: () => nu
     config,
     openId: openId.handler,
     issuerOf: openId.issuerOf,
-    sendNotices: () => notices.send(),
+    async sendNotices(): Promise<number | undefined> {
+      await notices.send()
+      return notices.nextMs()
+    },
 
     /** What the route did already, unless its process ended in between. */
     async onSessionRevoked({ data }: ReceivedEvent<z.output<typeof sessionRevoked.data>>) {
@@ -145,14 +150,14 @@ export function createAuth(config: AuthConfig, host: HostServices, now: () => nu
         after = last
       }
     },
-    /** Contacts and what the providers remember get the newest keys. */
-    async rotateKeys() {
+    /** Contacts and what the providers remember get the newest keys. Resolves with when to go on: while there are such rows, there may be more. */
+    async rotateKeys(): Promise<number | undefined> {
       const moved = await rotateKeys(context, host.draining)
-      if (moved > 0) host.log.info({ moved }, 'rows have the newest keys now')
+      if (moved === 0) return undefined
+      host.log.info({ moved }, 'rows have the newest keys now')
+      return gridAfter(now(), 60_000)
     },
-    async maintainKeys() {
-      await keys.maintain()
-    },
+    maintainKeys: () => keys.maintain(),
     async sweep() {
       await events.schema()
       const platform = events.database.forPlatform()

@@ -41,6 +41,8 @@ export type AuthContext = {
   limits: Limits
   /** Applications are told of ended sessions; call it after the commit. */
   wakeNotices: () => void
+  /** Applications are to be told of a logout that is about to be committed. */
+  noticeDue: () => Promise<void>
 }
 
 export type Gate = {

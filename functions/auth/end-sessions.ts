@@ -52,6 +52,7 @@ async function endGrants(
 ): Promise<void> {
   const ofApplications = await listApplicationSessions(tenant, sessionIds)
   if (ofApplications.length === 0) return
+  await auth.noticeDue()
   const sids = await sidsOf(auth.ring, tenant, userId)
   for (const { sessionId, clientId } of ofApplications)
     await insertNotice(tenant, { clientId, userId, sid: sids.get(sessionId) }, at)

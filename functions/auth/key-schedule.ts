@@ -56,6 +56,13 @@ export function planRotation(keys: readonly SigningKey[], timings: KeyTimings, n
   }
 }
 
+/** When `isRotationDue` says yes, as far as nobody rotates before. Undefined: a successor is on its way. */
+export function nextRotationMs(keys: readonly SigningKey[], timings: KeyTimings, nowMs: number): number | undefined {
+  const signer = signerAt(keys, nowMs)
+  if (!signer) return nowMs
+  return keys.some((key) => key.signsAtMs > nowMs) ? undefined : signer.signsAtMs + timings.rotateAfterMs
+}
+
 /** Nothing signs, or what signs has done so long enough and nothing is to follow it. */
 export function isRotationDue(keys: readonly SigningKey[], timings: KeyTimings, nowMs: number): boolean {
   const signer = signerAt(keys, nowMs)

@@ -1,12 +1,14 @@
 /** The signing keys of the platform as a process has them: read from the table, looked at again, made and replaced. */
 import { randomBytes } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type CryptoKey, type JWK } from 'jose'
+import { earliest } from '@stampede/shared/alarms/grid.ts'
 import type { PlatformDatabase } from '@stampede/shared/database/sessions.ts'
 import type { EventDatabase } from '@stampede/shared/function/event-database.ts'
 import { platformTenant } from '@stampede/shared/identity/service-token.ts'
 import type { KeyRing, SealContext } from '@stampede/shared/personal-data/key-ring.ts'
 import {
   isRotationDue,
+  nextRotationMs,
   planRotation,
   shownAt,
   signerAt,
@@ -27,8 +29,11 @@ export type SigningKeys = {
   privateKeys(): Promise<{ version: string; algorithm: SigningAlgorithm; keys: JWK[] }>
   /** Makes a successor, whatever the schedule says. Events of the change are the caller's. */
   rotate(tx: PlatformDatabase): Promise<{ keyId: string; publishedAt: string; signsAt: string }>
-  /** The schedule: replaces what has signed long enough, deletes what was hidden a day ago, seals again what an old key sealed. */
-  maintain(): Promise<void>
+  /**
+   * The schedule: replaces what has signed long enough, deletes what was hidden a day ago, seals again what an old key sealed. Resolves
+   * with when there is something to do again.
+   */
+  maintain(): Promise<number | undefined>
   /** Looks at the table again at the next call. */
   forget(): void
 }
@@ -149,6 +154,9 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
         }
       })
       known = undefined
+      const left = await read()
+      const hidden = left.flatMap(({ hiddenAtMs }) => (hiddenAtMs === undefined ? [] : [hiddenAtMs + dayMs]))
+      return earliest([nextRotationMs(left, timings, now()), ...hidden])
     },
   }
 }

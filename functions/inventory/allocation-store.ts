@@ -136,6 +136,18 @@ const due = platformStatement(
   'the clock warms up the sales of all tenants',
 )
 
+const earliestStart = platformStatement(
+  'inventory.nextStart',
+  `SELECT MIN(starts_at) AS startsAt FROM inventory_allocations WHERE state = 'allocated' AND starts_at > :after`,
+  'the clock looks when the next sale of any tenant is to be warmed up',
+)
+
+/** When the next sale begins that has units and begins after this moment, ms. */
+export async function nextStart(db: PlatformDatabase, after: Date): Promise<number | undefined> {
+  const row = await db.row(earliestStart, { after })
+  return (row?.['startsAt'] as Date | null | undefined)?.getTime()
+}
+
 /** Page of the allocations of all tenants whose sale should be in Redis: it begins soon or has begun, and has not ended. */
 export async function dueForWarmUp(
   db: PlatformDatabase,

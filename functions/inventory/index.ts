@@ -15,8 +15,8 @@ export const inventoryFunction = defineFunction({
     on(activitySettled, (event, inventory: Inventory) => inventory.onSettled(event), { ordered: true }),
   ],
   schedules: [
-    every('warm-up', '*/5 * * * *', (inventory: Inventory) => inventory.warmUpDue()),
-    every('prune-inbox', '17 3 * * *', (inventory: Inventory) => inventory.pruneInbox()),
+    every('warm-up', '7 * * * *', (inventory: Inventory) => inventory.warmUpDue(), { alarm: true }),
+    every('prune-inbox', '7 3 * * *', (inventory: Inventory) => inventory.pruneInbox()),
   ],
   ready: (inventory) => inventory.ready(),
   stop: (inventory) => inventory.stop(),

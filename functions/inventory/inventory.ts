@@ -7,6 +7,7 @@ import {
   type activityCancelled,
   type activitySettled,
 } from '@stampede/eventing/catalogue/events.ts'
+import { earliest, gridAfter } from '@stampede/shared/alarms/grid.ts'
 import { mustHaveRoom } from '@stampede/shared/access/storage-quota.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
 import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
@@ -15,7 +16,14 @@ import { Problem } from '@stampede/shared/http/problem.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
 import { allocate, cancelAllocation, settleAllocation } from './allocate.ts'
-import { dueForWarmUp, findAllocation, lockAllocation, markWarmedUp, markWarmUpBegun } from './allocation-store.ts'
+import {
+  dueForWarmUp,
+  findAllocation,
+  lockAllocation,
+  markWarmedUp,
+  markWarmUpBegun,
+  nextStart,
+} from './allocation-store.ts'
 import { migrations } from './generated/migrations.ts'
 import { countRows } from './store.ts'
 import { warmUp, type WarmUpOutcome } from './warm-up.ts'
@@ -39,6 +47,10 @@ export type InventoryConfig = z.output<typeof inventoryConfig>
 /** Allocations that one tick of the clock looks at, at most. */
 const maximumWarmUpsPerTick = 10_000
 const warmUpPage = 100
+/** Sales that run are looked after so often. */
+const lookEveryMs = 300_000
+/** A warm-up that failed is tried again so soon. */
+const soonMs = 20_000
 
 const orderTotals = z.object({ sold: z.number() })
 
@@ -49,6 +61,7 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
   const { database, schema, change, once } = events
   const redis: Redis | Cluster = connectRedis(config.REDIS_URL)
   const sales = createSaleStore(redis)
+  const horizonMs = config.WARM_UP_HORIZON_SECONDS * 1_000
   const orders = createServiceClient({
     baseUrl: config.ORDER_URL,
     service: host.name,
@@ -118,9 +131,13 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
     mustHaveRoom: (tenantId: string) => mustHaveRoom(host.access, tenantId),
 
     async onScheduled(event: ReceivedEvent<SaleTerms>) {
-      await once(event, (context) => allocate(context, event.data))
       const { tenantId, activityId, startsAt } = event.data
-      if (Date.parse(startsAt) - now() > config.WARM_UP_HORIZON_SECONDS * 1_000) return
+      const warmUpMs = Date.parse(startsAt) - horizonMs
+      await once(event, async (context) => {
+        await context.alarm('warm-up', warmUpMs)
+        await allocate(context, event.data)
+      })
+      if (warmUpMs > now()) return
       const allocation = await findAllocation(database.forTenant(tenantId), activityId)
       if (allocation?.state !== 'allocated' || allocation.warmedAt) return
       // The allocation stands; when Redis does not answer, the clock tries again.
@@ -146,28 +163,34 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
       if (buckets) await sales.expire({ tenantId, activityId, buckets }, config.SETTLED_SALE_TTL_SECONDS)
     },
 
-    /** The clock: loads every sale that is about to begin, and looks after those that run. */
-    async warmUpDue() {
+    /** The clock: loads every sale that is about to begin, and looks after those that run. Resolves with when to look next. */
+    async warmUpDue(): Promise<number | undefined> {
       await schema()
       const window = {
-        startsBefore: new Date(now() + config.WARM_UP_HORIZON_SECONDS * 1_000),
+        startsBefore: new Date(now() + horizonMs),
         endsAfter: new Date(now()),
       }
       let after = { tenantId: '', activityId: '' }
+      let lookMs: number | undefined
       for (let looked = 0; looked < maximumWarmUpsPerTick && !host.draining.aborted; looked += warmUpPage) {
         const due = await dueForWarmUp(database.forPlatform(), window, after, warmUpPage)
         for (const { tenantId, activityId } of due) {
-          await warmUpAllocation(tenantId, activityId).catch((error: unknown) =>
+          let againMs = lookEveryMs
+          await warmUpAllocation(tenantId, activityId).catch((error: unknown) => {
+            againMs = soonMs
             host.log.warn(
               { err: error, tenantId, activityId },
               'the sale could not be warmed up; the next tick tries again',
-            ),
-          )
+            )
+          })
+          lookMs = earliest([lookMs, gridAfter(now(), againMs)])
         }
         const last = due.at(-1)
-        if (!last || due.length < warmUpPage) return
+        if (!last || due.length < warmUpPage) break
         after = last
       }
+      const startMs = await nextStart(database.forPlatform(), window.startsBefore)
+      return earliest([lookMs, startMs === undefined ? undefined : startMs - horizonMs])
     },
 
     pruneInbox: events.pruneInbox,

@@ -47,7 +47,7 @@ export const notificationFunction = defineFunction({
     ),
   ],
   events: [on(notificationRequested, (event, notification: Notification) => notification.onRequested(event))],
-  schedules: [every('sweep', '*/10 * * * *', (notification: Notification) => notification.sweep())],
+  schedules: [every('sweep', '47 * * * *', (notification: Notification) => notification.sweep(), { alarm: true })],
   ready: (notification) => notification.ready(),
   stop: (notification) => notification.stop(),
 })

@@ -1,6 +1,7 @@
 /** What the handlers of notification need. The only channel there is yet: a table that developers look into. */
 import { z } from 'zod'
 import type { notificationRequested } from '@stampede/eventing/catalogue/identity-events.ts'
+import { gridFrom } from '@stampede/shared/alarms/grid.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
 import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
@@ -8,7 +9,7 @@ import { notificationContext } from '@stampede/shared/personal-data/event-contex
 import { createKeyRing, SealError } from '@stampede/shared/personal-data/key-ring.ts'
 import { keysVariable } from '@stampede/shared/personal-data/keys.ts'
 import { migrations } from './generated/migrations.ts'
-import { insertMessage, listMessages, sweepMessages, type StoredMessage } from './store.ts'
+import { insertMessage, listMessages, oldestMessageMs, sweepMessages, type StoredMessage } from './store.ts'
 import { textOf } from './templates.ts'
 
 export const notificationConfig = z.object({
@@ -38,6 +39,8 @@ export type Message = {
 type Requested = ReceivedEvent<z.output<typeof notificationRequested.data>>
 
 const keptMs = 3_600_000
+/** One sweep takes what is over in this time. */
+const sweepEveryMs = 600_000
 const parametersSchema = z.record(z.string().max(64), z.string().max(2_000))
 
 export function createNotification(config: NotificationConfig, host: HostServices, now: () => number = Date.now) {
@@ -82,6 +85,7 @@ export function createNotification(config: NotificationConfig, host: HostService
         throw refusalOf(error)
       }
       await events.schema()
+      await host.alarms.set('sweep', gridFrom(now() + keptMs, sweepEveryMs))
       // The primary key knows a message that came before; no memory of events is needed.
       await insertMessage(events.database.forTenant(tenantId), {
         notificationId,
@@ -108,10 +112,14 @@ export function createNotification(config: NotificationConfig, host: HostService
       })
     },
 
-    async sweep() {
+    /** The clock. Resolves with when the next message is to go. */
+    async sweep(): Promise<number | undefined> {
       await events.schema()
-      await sweepMessages(events.database.forPlatform(), new Date(now() - keptMs))
+      const platform = events.database.forPlatform()
+      await sweepMessages(platform, new Date(now() - keptMs))
       await events.pruneInbox()
+      const oldestMs = await oldestMessageMs(platform)
+      return oldestMs === undefined ? undefined : gridFrom(oldestMs + keptMs, sweepEveryMs)
     },
     ready: events.ready,
     stop: events.stop,

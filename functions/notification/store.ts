@@ -42,6 +42,17 @@ const sweep = platformStatement(
   'DELETE FROM notification_messages WHERE received_at < :before ORDER BY received_at LIMIT :step',
   'messages of all tenants are deleted by the clock when their hour is over',
 )
+const oldest = platformStatement(
+  'notification.oldestMessage',
+  'SELECT MIN(received_at) AS receivedAt FROM notification_messages',
+  'the clock looks when the hour of the next message of any tenant is over',
+)
+/** When the oldest message came, ms; undefined: there is none. */
+export async function oldestMessageMs(db: PlatformDatabase): Promise<number | undefined> {
+  const row = await db.row(oldest, {})
+  return (row?.['receivedAt'] as Date | null | undefined)?.getTime()
+}
+
 const sweepStep = 1_000
 export async function sweepMessages(db: PlatformDatabase, before: Date): Promise<void> {
   while ((await db.change(sweep, { before, step: sweepStep })) === sweepStep);

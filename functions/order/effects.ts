@@ -174,3 +174,9 @@ export interface OrderStore {
   /** True for an error that says: such a row exists already. */
   isDuplicate(error: unknown): boolean
 }
+
+/** What the clock asks. */
+export interface Deadlines {
+  /** When the time of the next unpaid order is over, ms; in the past for one that is overdue. Undefined: none waits for payment. */
+  nextDeadline(): Promise<number | undefined>
+}

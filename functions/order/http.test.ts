@@ -6,6 +6,7 @@ import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { serve, type Serving } from '@stampede/shared/function/serve.ts'
 import { request } from '@stampede/shared/testing/call.ts'
 import { createTestIdentity, type TestIdentity } from '@stampede/shared/testing/identity.ts'
+import { serviceAddresses } from '@stampede/shared/testing/services.ts'
 import type { SaleTerms } from '@stampede/eventing/catalogue/events.ts'
 import { orderFunction } from './index.ts'
 import { nextOrderNumber, openTestDatabase, purchaseOf, saleOf, type TestDatabase } from './testing.ts'
@@ -42,6 +43,7 @@ test.before(async () => {
     environment: {
       ...identity.environment,
       DATABASE_URL: db.url,
+      REDIS_URL: serviceAddresses().redisUrl,
       K_SINK: `http://127.0.0.1:${(sink.address() as AddressInfo).port}/`,
       LOG_LEVEL: 'silent',
     },

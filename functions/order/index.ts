@@ -37,8 +37,8 @@ export const orderFunction = defineFunction({
     on(paymentSucceeded, (event, order: OrderServices) => order.onPaymentSucceeded(event.data), { ordered: true }),
   ],
   schedules: [
-    every('cancel-overdue', '* * * * *', (order: OrderServices) => order.cancelOverdue()),
-    every('prune-inbox', '43 3 * * *', (order: OrderServices) => order.pruneInbox()),
+    every('cancel-overdue', '12 * * * *', (order: OrderServices) => order.cancelOverdue(), { alarm: true }),
+    every('prune-inbox', '12 3 * * *', (order: OrderServices) => order.pruneInbox()),
   ],
   ready: (order) => order.ready(),
   stop: (order) => order.stop(),

@@ -24,6 +24,8 @@ export type OrderWriterOptions = {
   maximumGroup?: number
   /** Purchases that may wait; default 20,000. */
   maximumQueue?: number
+  /** See `SettleEffects`. */
+  deadline?: (payByMs: number) => Promise<void>
   /** Called after each commit: there may be events in the outbox. */
   committed?: () => void
 }
@@ -40,9 +42,9 @@ export type OrderWriter = {
 const maximumKnownActivities = 10_000
 
 export function createOrderWriter(options: OrderWriterOptions): OrderWriter {
-  const { store, committed, now = Date.now, policy = defaultSettlePolicy } = options
+  const { store, committed, deadline, now = Date.now, policy = defaultSettlePolicy } = options
   const terms = new LRUCache<string, Allocation>({ max: maximumKnownActivities })
-  const effects = { store, terms, now, policy }
+  const effects = { store, terms, now, policy, ...(deadline ? { deadline } : {}) }
   const groups = createGroupCommit<PurchaseBatch, PurchaseGroup, PurchaseOutcome[]>({
     prepare: (batches) => prepareGroup(batches, effects),
     settle: async (group, meanwhile) => {

@@ -1,6 +1,7 @@
 /** What the handlers of order need: connections, and each operation with its effects. */
 import { z } from 'zod'
 import type { paymentSucceeded, purchaseAccepted } from '@stampede/eventing/catalogue/events.ts'
+import { gridAfter, gridFrom } from '@stampede/shared/alarms/grid.ts'
 import type { HostServices } from '@stampede/shared/function/declaration.ts'
 import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
@@ -31,6 +32,9 @@ export const orderConfig = z.object({
 })
 export type OrderConfig = z.output<typeof orderConfig>
 
+/** One look cancels what became overdue in this time. */
+const overdueEveryMs = 15_000
+
 export type OrderServices = ReturnType<typeof createOrderServices>
 
 export function createOrderServices(config: OrderConfig, host: HostServices, now: () => number = Date.now) {
@@ -50,6 +54,7 @@ export function createOrderServices(config: OrderConfig, host: HostServices, now
     },
     maximumGroup: config.ORDER_GROUP,
     maximumQueue: config.ORDER_QUEUE,
+    deadline: (payByMs) => host.alarms.set('cancel-overdue', gridFrom(payByMs, overdueEveryMs)),
     committed: wakeRelay,
   })
   const effects = { store, now }
@@ -84,17 +89,23 @@ export function createOrderServices(config: OrderConfig, host: HostServices, now
       return order
     },
 
-    async cancelOverdue() {
+    /** Resolves with when the next orders are overdue. */
+    async cancelOverdue(): Promise<number | undefined> {
       const cancelled = await cancelOverdue({
         ...effects,
         signal: host.draining,
         failed: (activity, error) =>
           host.log.error({ err: error, ...activity }, 'overdue orders could not be cancelled'),
       })
-      if (cancelled === 0) return
-      writer.metrics.cancelled('payment-timeout', cancelled)
-      host.log.info({ cancelled }, 'unpaid orders were cancelled')
-      wakeRelay()
+      if (cancelled > 0) {
+        writer.metrics.cancelled('payment-timeout', cancelled)
+        host.log.info({ cancelled }, 'unpaid orders were cancelled')
+        wakeRelay()
+      }
+      const payByMs = await store.nextDeadline()
+      return payByMs === undefined
+        ? undefined
+        : gridFrom(Math.max(payByMs, gridAfter(now(), overdueEveryMs)), overdueEveryMs)
     },
 
     pruneInbox: events.pruneInbox,

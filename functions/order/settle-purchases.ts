@@ -5,6 +5,7 @@
  * twice, an exhausted allocation, a buyer over the limit, terms that changed) rolls that back, and the careful path looks up what
  * exists, holding the allocations, and decides one purchase after the other.
  */
+import { earliest } from '@stampede/shared/alarms/grid.ts'
 import { orderNumberTimeMs, type OrderNumber } from '@stampede/shared/ids/order-number.ts'
 import type { AcceptedPurchase } from '@stampede/eventing/catalogue/events.ts'
 import type {
@@ -43,7 +44,14 @@ export const defaultSettlePolicy: SettlePolicy = { unknownActivityGraceMs: 600_0
 /** Terms that this process has seen. They may be stale: the database checks their version. Keys from `activityKey`. */
 export type KnownTerms = { get(key: string): Allocation | undefined; set(key: string, allocation: Allocation): unknown }
 
-export type SettleEffects = { store: OrderStore; terms: KnownTerms; now: () => number; policy: SettlePolicy }
+export type SettleEffects = {
+  store: OrderStore
+  terms: KnownTerms
+  now: () => number
+  policy: SettlePolicy
+  /** Orders are about to be stored, of which one will be overdue at this moment. */
+  deadline?: (payByMs: number) => Promise<void>
+}
 
 export const activityKey = (activity: ActivityRef): string => `${activity.tenantId}:${activity.activityId}`
 
@@ -76,6 +84,7 @@ export async function settleGroup(
   effects: SettleEffects,
   meanwhile: () => void = () => {},
 ): Promise<PurchaseOutcome[][]> {
+  if (atOnce) await tellDeadline(atOnce.orders, effects)
   if (atOnce && (await effects.store.storeAtOnce(atOnce, meanwhile))) {
     const stored = { outcome: 'stored' } as const
     return batches.map((batch) => batch.purchases.map(() => stored))
@@ -134,7 +143,14 @@ async function decideOneByOne(batches: readonly PurchaseBatch[], effects: Settle
   return outcomes
 }
 
-async function decideIn(tx: OrderTransaction, batches: readonly PurchaseBatch[], { now, policy }: SettleEffects) {
+/** The first of them is enough: whoever looks then sees when the next one is overdue. */
+async function tellDeadline(orders: readonly NewOrder[], { deadline }: SettleEffects): Promise<void> {
+  const payByMs = earliest(orders.map((order) => order.payByMs))
+  if (payByMs !== undefined) await deadline?.(payByMs)
+}
+
+async function decideIn(tx: OrderTransaction, batches: readonly PurchaseBatch[], effects: SettleEffects) {
+  const { now, policy } = effects
   // By position: the same delivery may be in the group twice.
   const outcomes = batches.map((): PurchaseOutcome[] => [])
   const byKey = Map.groupBy(batches.keys(), (at) => activityKey(batches[at] as PurchaseBatch))
@@ -196,6 +212,7 @@ async function decideIn(tx: OrderTransaction, batches: readonly PurchaseBatch[],
     if (units > 0) await tx.addSold(activity, units)
   }
   if (orders.length > 0) await tx.insertOrders(orders)
+  await tellDeadline(orders, effects)
   if (rejections.length > 0) await tx.insertRejections(rejections)
   const events = [...createdEvents(orders, nowMs), ...rejectedEvents(rejections, nowMs)]
   if (events.length > 0) await tx.addEvents(events)

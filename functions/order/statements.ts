@@ -10,6 +10,12 @@ export const overdueOrders = platformStatement(
   'the clock cancels overdue orders of all tenants',
 )
 
+export const earliestDeadline = platformStatement(
+  'order.nextDeadline',
+  `SELECT MIN(pay_by) AS payBy FROM order_orders FORCE INDEX (order_orders_due) WHERE state = 'pending-payment'`,
+  'the clock looks when the next order of any tenant is overdue',
+)
+
 export const heldAllocations = tenantStatement(
   'order.lockAllocations',
   `SELECT ${allocationColumns} FROM order_allocations

@@ -3,7 +3,14 @@ import { connectDatabase, type Database, type Transaction } from '@stampede/shar
 import { didNotHold, isDuplicateKey } from '@stampede/shared/database/errors.ts'
 import type { Row } from '@stampede/shared/database/sessions.ts'
 import { createInbox } from '@stampede/shared/events/inbox.ts'
-import type { KnownPurchase, OrderStore, OrderTransaction, OverdueOrders, PaymentOutcome } from './effects.ts'
+import type {
+  Deadlines,
+  KnownPurchase,
+  OrderStore,
+  OrderTransaction,
+  OverdueOrders,
+  PaymentOutcome,
+} from './effects.ts'
 import { releasedStates } from './order-state.ts'
 import { toAllocation, toOrder, toRejection } from './sql.ts'
 import {
@@ -20,6 +27,7 @@ import {
   liveUnitsOfBuyers,
   markRejections,
   orderByNumber,
+  earliestDeadline,
   overdueOrders,
   paymentById,
   putAllocation,
@@ -39,7 +47,10 @@ export const connectForWriting = (url: string): Database =>
   connectDatabase(url, { poolSize: 1, multipleStatements: true })
 
 /** `storeAtOnce` needs a database with `multipleStatements`. `prepared` is awaited before each use: the schema is there then. */
-export function createOrderStore(database: Database, prepared: () => Promise<void> = async () => {}): OrderStore {
+export function createOrderStore(
+  database: Database,
+  prepared: () => Promise<void> = async () => {},
+): OrderStore & Deadlines {
   return {
     isDuplicate: isDuplicateKey,
     prepareAtOnce: (group) => void atOnceStatements(group),
@@ -66,6 +77,11 @@ export function createOrderStore(database: Database, prepared: () => Promise<voi
         limit,
       })
       return groupOverdue(rows)
+    },
+    nextDeadline: async () => {
+      await prepared()
+      const row = await database.forPlatform().row(earliestDeadline, {})
+      return (row?.['payBy'] as Date | null | undefined)?.getTime()
     },
   }
 }

@@ -15,8 +15,8 @@ export const permissionFunction = defineFunction({
     on(userErased, (event, service: Permissions) => service.onUserErased(event), { ordered: true }),
   ],
   schedules: [
-    every('write-directory', '* * * * *', (service: Permissions) => service.writeDirectory()),
-    every('prune-inbox', '37 3 * * *', (service: Permissions) => service.pruneInbox()),
+    every('write-directory', '27 * * * *', (service: Permissions) => service.writeDirectory(), { alarm: true }),
+    every('prune-inbox', '27 3 * * *', (service: Permissions) => service.pruneInbox()),
   ],
   ready: (service) => service.ready(),
   stop: (service) => service.stop(),

@@ -5,7 +5,7 @@ import { routes } from './routes.ts'
 
 export const reconciliationFunction = defineFunction({
   name: 'reconciliation',
-  summary: 'Every minute: the stock of each sale in Redis against its orders; repairs what is safe, reports the rest.',
+  summary: 'Every minute of a sale: its stock in Redis against its orders; repairs what is safe, reports the rest.',
   config: reconciliationConfig,
   connect: (config, host) => createReconciliation(config, host),
   routes,
@@ -17,8 +17,8 @@ export const reconciliationFunction = defineFunction({
     on(activityCancelled, (event, reconciliation: Reconciliation) => reconciliation.end(event.data), { ordered: true }),
   ],
   schedules: [
-    every('compare', '* * * * *', (reconciliation: Reconciliation) => reconciliation.tick()),
-    every('prune', '37 3 * * *', (reconciliation: Reconciliation) => reconciliation.prune()),
+    every('compare', '17 * * * *', (reconciliation: Reconciliation) => reconciliation.tick(), { alarm: true }),
+    every('prune', '17 3 * * *', (reconciliation: Reconciliation) => reconciliation.prune()),
   ],
   ready: (reconciliation) => reconciliation.ready(),
   stop: (reconciliation) => reconciliation.stop(),

@@ -3,6 +3,7 @@ import { Counter, Gauge } from 'prom-client'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { reconciliationCompleted, type SaleTerms } from '@stampede/eventing/catalogue/events.ts'
+import { earliest, gridAfter } from '@stampede/shared/alarms/grid.ts'
 import type { HostServices } from '@stampede/shared/function/declaration.ts'
 import { connectEventDatabase } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
@@ -57,6 +58,7 @@ const maximumSales = 10_000
 const answerAfterMs = 20_000
 const keepQuietRunsMs = 7 * 86_400_000
 const leaseMs = 10_000
+const compareEveryMs = 60_000
 
 export type Reconciliation = ReturnType<typeof createReconciliation>
 export type RunAnswer = {
@@ -183,37 +185,48 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
     }
   }
 
-  const runAll = async (): Promise<void> => {
+  /** A sale that has not begun has nothing that could differ. */
+  const nextRunMs = ({ terms }: WatchedSale): number =>
+    Math.max(Date.parse(terms.startsAt), gridAfter(now(), compareEveryMs))
+
+  /** Resolves with when to compare again; undefined when there is no sale to look after. */
+  const runAll = async (): Promise<number | undefined> => {
     let after = { tenantId: '', activityId: '' }
+    let next: number | undefined
     for (let seen = 0; seen < maximumSales && !host.draining.aborted; seen += salesPage) {
       const page = await watchedSales(database.forPlatform(), after, salesPage)
       for (const sale of page) {
-        if (host.draining.aborted) return
+        if (host.draining.aborted) break
         await runSale(sale).catch((error: unknown) => {
           metrics.failed.inc()
           host.log.warn({ err: error, ...ref(sale) }, 'the sale could not be compared; the next run tries again')
         })
+        next = earliest([next, nextRunMs(sale)])
       }
       const last = page.at(-1)
-      if (!last || page.length < salesPage) return
+      if (!last || page.length < salesPage) return next
       after = ref(last)
     }
+    // Cut short: the rest comes in its turn.
+    return gridAfter(now(), compareEveryMs)
   }
 
-  let running: Promise<void> | undefined
+  let running: Promise<number | undefined> | undefined
   return {
     database,
     schema,
 
-    /** The clock. A long run goes on after the answer; while it does, the next tick does nothing. */
-    async tick(): Promise<void> {
+    /** The clock. A long run goes on after the answer; while it does, the next tick does nothing. Resolves with when the next one is. */
+    async tick(): Promise<number | undefined> {
       await schema()
       running ??= runAll().finally(() => {
         running = undefined
       })
       const limited = new AbortController()
       try {
-        await Promise.race([running, sleep(answerAfterMs, undefined, { signal: limited.signal, ref: false })])
+        const later = sleep(answerAfterMs, 'later' as const, { signal: limited.signal, ref: false })
+        const next = await Promise.race([running, later])
+        return next === 'later' ? gridAfter(now(), compareEveryMs) : next
       } finally {
         limited.abort()
       }
@@ -232,6 +245,7 @@ export function createReconciliation(config: ReconciliationConfig, host: HostSer
 
     async watch(terms: SaleTerms): Promise<void> {
       await schema()
+      await host.alarms.beforeCommit('compare', Date.parse(terms.startsAt))
       await database.transaction((tx) => watchSale(tx.forTenant(terms.tenantId), terms, new Date(now())))
     },
 

@@ -12,6 +12,11 @@ export const configuration = z.object({
   AUTH_ISSUER: z.string().optional(),
   AUTH_AUDIENCE: z.string().optional(),
   SERVICE_SECRET: z.string().optional(),
+  /** Where alarms are published. */
+  K_SINK: z.string().min(1),
+  K_SINK_TOKEN_FILE: z.string().optional(),
+  /** How often is looked for alarms that are due, about; 0: never in this process. */
+  ALARM_LOOK_MS: z.coerce.number().int().min(0).max(60_000).default(1_000),
   /** `id:base64,id:base64`; the first signs. */
   PASS_KEYS: z.string().min(1),
   ...settingsEnvironment,

@@ -9,6 +9,7 @@ import { orderNumbers } from '@stampede/shared/ids/order-number.ts'
 import { createKafka } from '@stampede/shared/kafka/connect.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
+import { occasionally } from '@stampede/shared/telemetry/occasionally.ts'
 import type { ChangeStateEffects } from './change-state.ts'
 import type { SeckillConfig } from './config.ts'
 import { createCounters } from './counters.ts'
@@ -19,6 +20,7 @@ import { openSettings } from './open-settings.ts'
 import { createProtection, type Protection } from './protection.ts'
 import { returnUnit, type Press } from './press.ts'
 import { createPurchaseRoutes, type PurchaseRoutes } from './purchase-route.ts'
+import { ringAlarms } from './ring-alarms.ts'
 import { startRelay, type Relay } from './relay-loop.ts'
 import { createResultRoute } from './result-route.ts'
 import { createResults, type Results } from './results.ts'
@@ -122,6 +124,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     failed: warn('the quotas of tenants could not be asked for'),
   })
   quotas.start()
+  const ringer = ringAlarms(config, host)
 
   const decider = createDecider<Press>(
     {
@@ -211,6 +214,7 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
     },
     async stop() {
       settings.close()
+      await ringer?.stop()
       await decider.idle()
       await quotas.stop()
       sales.stop()
@@ -229,15 +233,4 @@ export function connectSeckill(config: SeckillConfig, host: HostServices): Secki
 
 function brokersOf(config: SeckillConfig): string[] {
   return config.KAFKA_BROKERS.split(',').map((broker) => broker.trim())
-}
-
-/** At most one call a second: under load a failure comes thousands of times. */
-function occasionally<T>(report: (value: T) => void): (value: T) => void {
-  let nextAtMs = 0
-  return (value) => {
-    const nowMs = Date.now()
-    if (nowMs < nextAtMs) return
-    nextAtMs = nowMs + 1_000
-    report(value)
-  }
 }

@@ -11,9 +11,9 @@ export const tenantFunction = defineFunction({
   routes,
   events: [on(tenantChanged, (event, tenants: Tenants) => tenants.onChanged(event), { ordered: true })],
   schedules: [
-    every('write-directory', '* * * * *', (tenants: Tenants) => tenants.writeDirectory()),
-    every('measure-storage', '*/5 * * * *', (tenants: Tenants) => tenants.measureStorage()),
-    every('prune-inbox', '27 3 * * *', (tenants: Tenants) => tenants.pruneInbox()),
+    every('write-directory', '22 * * * *', (tenants: Tenants) => tenants.writeDirectory(), { alarm: true }),
+    every('measure-storage', '22 * * * *', (tenants: Tenants) => tenants.measureStorage(), { alarm: true }),
+    every('prune-inbox', '22 3 * * *', (tenants: Tenants) => tenants.pruneInbox()),
   ],
   ready: (tenants) => tenants.ready(),
   stop: (tenants) => tenants.stop(),

@@ -4,6 +4,7 @@ import type { tenantChanged } from '@stampede/eventing/catalogue/identity-events
 import { createAccessDirectory } from '@stampede/shared/access/directory.ts'
 import type { TenantState } from '@stampede/shared/access/types.ts'
 import type { AuditActor } from '@stampede/shared/audit/audit-event.ts'
+import { gridAfter } from '@stampede/shared/alarms/grid.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
 import { connectEventDatabase, type ChangeContext } from '@stampede/shared/function/event-database.ts'
 import { Problem } from '@stampede/shared/http/problem.ts'
@@ -33,6 +34,7 @@ export type TenantConfig = z.output<typeof tenantConfig>
 /** Tenants that one pass writes into the directory, at most; more would need a directory of another kind. */
 const maximumTenants = 100_000
 const page = 200
+const measureEveryMs = 300_000
 const firstPauseMs = 500
 const longestPauseMs = 30_000
 
@@ -107,16 +109,21 @@ export function createTenants(config: TenantConfig, host: HostServices, now: () 
     host.log.error({ maximumTenants }, 'there are more tenants than the access directory is written for')
   }
 
-  /** Counts the rows of the tenants that have a quota of them; one that cannot be counted keeps what was counted before. */
-  const measureStorage = async () => {
+  /**
+   * Counts the rows of the tenants that have a quota of them; one that cannot be counted keeps what was counted before. Resolves with
+   * when to count again: soon while there are more rows each time.
+   */
+  const measureStorage = async (): Promise<number | undefined> => {
     await schema()
     let after = ''
+    let grows = false
     for (let looked = 0; looked < maximumTenants && !host.draining.aborted; looked += page) {
       const tenants = await listTenants(database.forPlatform(), { after, limit: page })
-      for (const { tenantId, quota, state } of tenants) {
+      for (const { tenantId, quota, state, storageRows } of tenants) {
         if (quota.storageRows === undefined || state === 'closed') continue
         try {
           const rows = await rowsOf(tenantId, quota.storageRows)
+          grows ||= rows !== storageRows
           await change(tenantId, counting, (context) => noteStorage(context, rows, counting))
         } catch (error) {
           host.log.warn(
@@ -126,9 +133,10 @@ export function createTenants(config: TenantConfig, host: HostServices, now: () 
         }
       }
       const last = tenants.at(-1)
-      if (!last || tenants.length < page) return
+      if (!last || tenants.length < page) break
       after = last.tenantId
     }
+    return grows ? gridAfter(now(), measureEveryMs) : undefined
   }
 
   /** At start: nobody can do anything before the directory is there. */
@@ -159,7 +167,10 @@ export function createTenants(config: TenantConfig, host: HostServices, now: () 
     command: (tenantId: string, command: TenantCommand, reason: string, actor: AuditActor) =>
       change(tenantId, actor, (context) => commandTenant(context, command, reason, actor)),
     changeQuota: (tenantId: string, input: { version: number; quota: Tenant['quota'] }, actor: AuditActor) =>
-      change(tenantId, actor, (context) => changeQuota(context, input, actor)),
+      change(tenantId, actor, async (context) => {
+        if (input.quota.storageRows !== undefined) await context.alarm('measure-storage', now())
+        return changeQuota(context, input, actor)
+      }),
     changeSettings: (tenantId: string, input: { version: number; settings: TenantSettings }, actor: AuditActor) =>
       change(tenantId, actor, (context) => changeSettings(context, input, actor)),
 

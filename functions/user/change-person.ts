@@ -168,6 +168,7 @@ export async function deactivate(
     await tell(context, after, doing, 'deactivated', reason === undefined ? {} : { reason })
   if (erasureDueAtMs !== undefined && person.erasureDueAtMs === null) {
     const details = { dueAt: new Date(erasureDueAtMs).toISOString() }
+    await context.alarm('erase-due', erasureDueAtMs)
     await context.outbox.add(context.tx, [auditOf(context, doing, 'user.erasure-requested', details)])
   }
   return after

@@ -50,6 +50,11 @@ const selectErasureDue = platformStatement(
   'SELECT tenant_id, user_id FROM user_users WHERE erasure_due_at <= :now ORDER BY erasure_due_at LIMIT :limit',
   'the clock erases who asked for it, in all tenants',
 )
+const selectNextErasure = platformStatement(
+  'user.selectNextErasure',
+  'SELECT MIN(erasure_due_at) AS at FROM user_users',
+  'the clock looks when the next person of any tenant is to be erased',
+)
 
 const textOf = (value: unknown): string | null => (typeof value === 'string' ? value : null)
 const msOf = (value: unknown): number => (value as Date).getTime()
@@ -152,6 +157,12 @@ export async function stateChanges(
     state: row['state'] as UserState,
     stateAtMs: msOf(row['state_at']),
   }))
+}
+
+/** When the next erasure is due, ms; undefined: nobody waits for one. */
+export async function nextErasureMs(platform: PlatformDatabase): Promise<number | undefined> {
+  const row = await platform.row(selectNextErasure, {})
+  return msOrNull(row?.['at'] ?? null) ?? undefined
 }
 
 export async function erasuresDue(

@@ -6,6 +6,7 @@ import type { couponIssued } from '@stampede/eventing/catalogue/coupon-events.ts
 import { createAccessDirectory } from '@stampede/shared/access/directory.ts'
 import { correctionTtlMs } from '@stampede/shared/access/facts.ts'
 import { systemActor, type AuditActor } from '@stampede/shared/audit/audit-event.ts'
+import { gridAfter } from '@stampede/shared/alarms/grid.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
 import { connectEventDatabase, type ChangeContext } from '@stampede/shared/function/event-database.ts'
 import { createBlindIndex } from '@stampede/shared/personal-data/blind-index.ts'
@@ -17,7 +18,7 @@ import { addCoupon, type CouponFact } from './coupon-statistics.ts'
 import { migrations } from './generated/migrations.ts'
 import type { Keys, Person } from './person.ts'
 import { rotateKeys, type Rotation } from './rotate-keys.ts'
-import { erasuresDue, findPerson, lockPerson, stateChanges, type StateChange } from './store.ts'
+import { erasuresDue, nextErasureMs, findPerson, lockPerson, stateChanges, type StateChange } from './store.ts'
 
 const dayMs = 86_400_000
 
@@ -139,8 +140,8 @@ export function createUsers(config: UserConfig, host: HostServices, now: () => n
       }
     },
 
-    /** The clock: erases who asked for it, when their time has come. */
-    async eraseDue() {
+    /** The clock: erases who asked for it, when their time has come. Resolves with when the next one's has. */
+    async eraseDue(): Promise<number | undefined> {
       await schema()
       for (let looked = 0; looked < maximumPerTick && !host.draining.aborted; looked += page) {
         const due = await erasuresDue(database.forPlatform(), now(), page)
@@ -153,8 +154,15 @@ export function createUsers(config: UserConfig, host: HostServices, now: () => n
             return erase(context, person, { userId, actor, keys }, 'asked for by the person')
           })
         }
-        if (due.length < page) return
+        if (due.length < page) break
       }
+      return nextErasureMs(database.forPlatform())
+    },
+    /** The clock. Resolves with when to go on, while there is something left that can be brought under the current keys. */
+    async rotateKeys(): Promise<number | undefined> {
+      const { rotated, left } = await rotate()
+      const goesOn = rotated.data + rotated.index > 0 && left.data + left.index > 0
+      return goesOn ? gridAfter(now(), 60_000) : undefined
     },
 
     pruneInbox: events.pruneInbox,

@@ -242,6 +242,23 @@ end
 return confirmed`,
 }
 
+export const endAlarms: Script = {
+  name: 'end-alarms',
+  numberOfKeys: 1,
+  numberOfArguments: 2,
+  sha1: '0dc624137556cac5b5b1e173db37a2490ba5ca40',
+  code: `local ringing_key = KEYS[1]
+local lease = tonumber(ARGV[1])
+local alarms = ARGV[2]
+local ended = 0
+for alarm in string.gmatch(alarms, '%S+') do
+  if tonumber(redis.call('ZSCORE', ringing_key, alarm) or '-1') == lease then
+    ended = ended + redis.call('ZREM', ringing_key, alarm)
+  end
+end
+return ended`,
+}
+
 export const joinQuota: Script = {
   name: 'join-quota',
   numberOfKeys: 1,
@@ -506,6 +523,37 @@ if accepted == count then
   return head
 end
 return head .. '\\n' .. table.concat(verdicts, '\\n')`,
+}
+
+export const recallAlarms: Script = {
+  name: 'recall-alarms',
+  numberOfKeys: 2,
+  numberOfArguments: 2,
+  sha1: '42f64e5016958fbe81f776c39692a63ff5f87ed5',
+  code: `local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local function redis_process()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+local due_key = KEYS[1]
+local run_key = KEYS[2]
+local tasks = ARGV[1]
+local pause = tonumber(ARGV[2])
+local run = redis_process()
+if redis.call('GET', run_key) == run then
+  return 0
+end
+local at = redis_clock()
+for group in string.gmatch(tasks, '[^\\n]+') do
+  for task in string.gmatch(group, '%S+') do
+    redis.call('ZADD', due_key, string.format('%.0f', at), task)
+  end
+  at = at + pause
+end
+redis.call('SET', run_key, run)
+return 1`,
 }
 
 export const recover: Script = {
@@ -918,6 +966,42 @@ return string.format(
   sale[1], redis_clock(), sale[2], sale[3], sale[4], sale[5], sale[6], sale[7], sale[8], sale[9],
   redis.call('XLEN', outbox_key), sale[10], sale[11], sale[12], sale[13], whole
 )`,
+}
+
+export const takeAlarms: Script = {
+  name: 'take-alarms',
+  numberOfKeys: 3,
+  numberOfArguments: 2,
+  sha1: 'a1af800c390bc57b98b4f0c229a9ed0c9bd8cb39',
+  code: `local function redis_clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local function redis_process()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+local due_key = KEYS[1]
+local ringing_key = KEYS[2]
+local run_key = KEYS[3]
+local limit = tonumber(ARGV[1])
+local lease = tonumber(ARGV[2])
+local now = redis_clock()
+local now_text = string.format('%.0f', now)
+local leased_until = string.format('%.0f', now + lease)
+local reply = { redis.call('GET', run_key) == redis_process() and 1 or 0, leased_until }
+local function take(alarms)
+  for index = 1, #alarms do
+    redis.call('ZREM', due_key, alarms[index])
+    redis.call('ZADD', ringing_key, leased_until, alarms[index])
+    reply[#reply + 1] = alarms[index]
+  end
+end
+local given_up = redis.call('ZRANGEBYSCORE', ringing_key, '-inf', now_text, 'LIMIT', 0, limit)
+take(given_up)
+if #given_up < limit then
+  take(redis.call('ZRANGEBYSCORE', due_key, '-inf', now_text, 'LIMIT', 0, limit - #given_up))
+end
+return reply`,
 }
 
 export const takeTokens: Script = {

@@ -30,6 +30,7 @@ export async function measureMemory(context: BenchContext): Promise<Partial<Benc
     environment: {
       ...context.services,
       ...context.identity,
+      K_SINK: 'http://127.0.0.1:9',
       LOG_LEVEL: 'warn',
       PORT: String(port),
       HOST: '127.0.0.1',

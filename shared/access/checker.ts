@@ -25,6 +25,8 @@ export type AccessCheckerOptions = {
   monotonicMs?: () => number
   /** Default: ignored; answers report what matters. */
   onError?: (error: unknown) => void
+  /** The directory is not complete, or its Redis was restarted: it is to be written again. Called as often as that is seen. */
+  onForgotten?: () => void
 }
 
 export type DirectoryChecker = AccessChecker & {
@@ -40,8 +42,10 @@ export function createAccessChecker(options: AccessCheckerOptions): DirectoryChe
   const { timeoutMs = staleMs } = options
   const memory = createAccessMemory(options.maximumTenants ?? 10_000)
   let complete = false
+  const { onForgotten = () => {} } = options
   const completeIs = (is: boolean) => {
     complete = is
+    if (!is) onForgotten()
   }
   const reading = new Map<string, Promise<TenantEntry>>()
   const connect = (connectionName: string) =>
@@ -62,10 +66,11 @@ export function createAccessChecker(options: AccessCheckerOptions): DirectoryChe
       .exec()
       .then((replies) => replies!.map(([error, reply]) => (error ? Promise.reject(error) : reply)))
       .then(async (replies) => Promise.all(replies))) as [(string | null)[], number, [string, string[]]]
-    let [cursor, facts] = first
+    const facts = first[1]
+    let cursor = first[0]
     while (cursor !== '0') {
       const [next, more] = await redis.hscan(accessKeys.corrections(tenantId), cursor, 'COUNT', factsInAReading)
-      facts = [...facts, ...more]
+      facts.push(...more)
       cursor = next
     }
     completeIs(marker === 1)
@@ -113,6 +118,7 @@ export function createAccessChecker(options: AccessCheckerOptions): DirectoryChe
     reload: () => inTurns([...new Set([...memory.keys(), ...reading.keys()])], readAgain),
     sweep: (nowMs) => memory.forEach(({ corrections }) => forgetOldFacts(corrections, nowMs)),
     completeIs,
+    restarted: onForgotten,
     onError,
   })
   const isFresh = (entry: TenantEntry) => monotonicMs() - Math.max(follower.freshAtMs(), entry.readAtMs) < staleMs

@@ -24,6 +24,8 @@ export type FollowerOptions = {
   sweep: (redisNowMs: number) => void
   /** Says whether every tenant is in the directory. */
   completeIs: (complete: boolean) => void
+  /** Another Redis process answers than before: it may have forgotten what was written last. */
+  restarted: () => void
   onError: (error: unknown) => void
 }
 
@@ -45,7 +47,8 @@ const maximumChanges = 1_000
 type Position = { run: string; sequence: number; cursor: string; nowMs: number; askedAtMs: number }
 
 export function createFollower(options: FollowerOptions): Follower {
-  const { redis, monotonicMs, apply, reload, sweep, completeIs, onError } = options
+  const { redis, monotonicMs, apply, reload, sweep, completeIs, restarted, onError } = options
+  let knownRun: string | undefined
   let running: Promise<void> | undefined
   const closing = new AbortController()
   const { signal } = closing
@@ -64,6 +67,8 @@ export function createFollower(options: FollowerOptions): Follower {
     ]
     const [run, newest, cursor, nowMs, isComplete] = reply
     completeIs(isComplete === 1)
+    if (knownRun !== undefined && knownRun !== run) restarted()
+    knownRun = run
     return { run, sequence: Number(newest), cursor, nowMs: Number(nowMs), askedAtMs }
   }
 

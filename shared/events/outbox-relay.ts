@@ -43,8 +43,8 @@ export type OutboxRelay = {
   wake(): void
   /** Resolves when the table holds no event to publish. For tests. */
   drained(): Promise<void>
-  /** Publishes what is there, for 5 seconds at most, and ends. */
-  stop(): Promise<void>
+  /** Publishes what is there, for 5 seconds at most, and ends. False when events wait in the table, or when that cannot be known. */
+  stop(): Promise<boolean>
 }
 
 type Row = { id: string; partitionKey: string; event: string; ageSeconds: number }
@@ -209,6 +209,13 @@ export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
       await Promise.race([finalPass, limit])
       clearTimeout(timer)
       dropConnection()
+      return database
+        .forPlatform()
+        .row(statements.isWaiting, {})
+        .then(
+          (row) => !row,
+          () => false,
+        )
     },
   }
 }

@@ -35,7 +35,7 @@ async function setUp(t: ExecutionContext) {
     created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
     failed_at DATETIME(3) NULL,
     failure VARCHAR(1000) CHARACTER SET utf8mb4 NULL)`)
-  const relays: { stop(): Promise<void> }[] = []
+  const relays: { stop(): Promise<unknown> }[] = []
   t.teardown(async () => {
     await Promise.all(relays.map((relay) => relay.stop()))
     await database.close()

@@ -4,12 +4,16 @@ import { Counter, Gauge, type Registry } from 'prom-client'
 import { createBuiltInChecker } from '../access/built-in-checker.ts'
 import { createAccessChecker } from '../access/checker.ts'
 import type { AccessChecker } from '../access/types.ts'
+import { accessWriters } from '../access/writers.ts'
+import type { Alarms } from '../alarms/alarms.ts'
 import type { HostConfig } from './host-config.ts'
 
 /** Failures come with each request while Redis is away; the log gets one in this time. */
 const logEveryMs = 5_000
+/** Who writes the directory is woken up, and not again before it could have done so. */
+const forgottenEveryMs = 5_000
 
-export function accessCheckerOf(config: HostConfig, log: Logger, registry: Registry): AccessChecker {
+export function accessCheckerOf(config: HostConfig, log: Logger, registry: Registry, alarms: Alarms): AccessChecker {
   if (config.ACCESS_CONTROL === 'built-in') return createBuiltInChecker()
   const failures = new Counter({
     name: 'access_directory_failures_total',
@@ -17,10 +21,18 @@ export function accessCheckerOf(config: HostConfig, log: Logger, registry: Regis
     registers: [registry],
   })
   let logAgainAtMs = 0
+  let wakeAgainAtMs = 0
   const checker = createAccessChecker({
     // Without it the host did not start.
     redisUrl: config.REDIS_URL!,
     staleMs: config.ACCESS_STALE_MS,
+    onForgotten: () => {
+      const nowMs = performance.now()
+      if (nowMs < wakeAgainAtMs) return
+      wakeAgainAtMs = nowMs + forgottenEveryMs
+      log.info('the access directory may have forgotten something: it is written again')
+      for (const task of accessWriters) void alarms.set(task, Date.now(), { again: true })
+    },
     onError: (error) => {
       failures.inc()
       const nowMs = performance.now()

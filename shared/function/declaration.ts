@@ -9,7 +9,7 @@
  *     connect: (config, host) => createCoupons(config, host),
  *     routes: [route('POST', '/api/v1/coupons/:couponId/claims', { auth: 'user', summary: '…', body: ClaimInput, reply: Claim }, claim)],
  *     events: [on(orderCancelled, returnCoupons, { ordered: true })],
- *     schedules: [every('expire-coupons', '* * * * *', expireCoupons)],
+ *     schedules: [every('expire-coupons', '41 * * * *', expireCoupons, { alarm: true })],
  *     stop: (coupons) => coupons.close(),
  *   })
  */
@@ -22,6 +22,10 @@ import type { AccessChecker } from '../access/types.ts'
 import type { Permission } from '../access/permissions.ts'
 import type { Retries } from '../events/retries.ts'
 import type { ProblemCode } from '../http/problem.ts'
+import type { FunctionAlarms, Schedule } from './schedule.ts'
+
+export { every } from './schedule.ts'
+export type { FunctionAlarms, Schedule, ScheduleOptions } from './schedule.ts'
 
 /** Who may call a route. `public`: anyone; `user`: a signed-in person; `staff`: a person with a role that holds the route's permission; `service`: another function. */
 export type RouteAuth = 'public' | 'user' | 'staff' | 'service'
@@ -174,19 +178,6 @@ export type Subscription<Dependencies> = {
   handle: (event: ReceivedEvent<never>, dependencies: Dependencies) => Promise<void>
 }
 
-/** Work that a PingSource starts; `cron` has five fields, in UTC. The PingSource's data is `{ function, task }`. */
-export type Schedule<Dependencies> = {
-  task: string
-  cron: string
-  run: (dependencies: Dependencies) => Promise<void>
-  options: ScheduleOptions
-}
-
-export type ScheduleOptions = {
-  /** Runs when its minute begins. Else it may be some seconds later, so that not every function wakes up at once. */
-  punctual?: boolean
-}
-
 /** What the host lends to a function. */
 export type HostServices = {
   /** The function's name. */
@@ -197,6 +188,7 @@ export type HostServices = {
   access: AccessChecker
   /** How failures are tried again, now: a document says it, and may change. */
   retries: () => Retries
+  alarms: FunctionAlarms
   /** Aborted when draining begins: background loops end. */
   draining: AbortSignal
 }
@@ -284,13 +276,4 @@ export function on<S extends z.ZodType, Dependencies>(
     options,
     handle,
   }
-}
-
-export function every<Dependencies>(
-  task: string,
-  cron: string,
-  run: (dependencies: Dependencies) => Promise<void>,
-  options: ScheduleOptions = {},
-): Schedule<Dependencies> {
-  return { task, cron, run, options }
 }

@@ -12,6 +12,7 @@ import { createPublisher } from '../events/publish.ts'
 import { tokenFromFile } from '../events/sink-token.ts'
 import { createServiceTokens, platformTenant } from '../identity/service-token.ts'
 import type { HostServices, Principal, ReceivedEvent } from './declaration.ts'
+import { wakeTask } from './tasks.ts'
 
 export type EventDatabaseConfig = {
   DATABASE_URL: string
@@ -29,6 +30,8 @@ export type ChangeContext = {
   tx: Transaction
   tenant: TenantDatabase
   outbox: Outbox
+  /** The task is to run at `atMs`, when this transaction is committed. See `HostServices.alarms`. */
+  alarm: (task: string, atMs: number) => Promise<void>
   now: () => number
   tenantId: string
   actor: string
@@ -59,6 +62,9 @@ export type EventDatabase = {
 
 /** Longer than any broker tries an event again. */
 const inboxMs = 7 * 86_400_000
+
+/** The broker, or the database, did not answer: not at once again. */
+const wakeAfterMs = 15_000
 
 /** Begins to migrate and to relay at once, without holding up the start. */
 export function connectEventDatabase(
@@ -91,7 +97,7 @@ export function connectEventDatabase(
     await schema()
     const by = typeof actor === 'string' ? { actor, principal: undefined } : { actor: actor.userId, principal: actor }
     const result = await database.transaction((tx) =>
-      work({ tx, tenant: tx.forTenant(tenantId), outbox, now, tenantId, ...by }),
+      work({ tx, tenant: tx.forTenant(tenantId), outbox, alarm: host.alarms.beforeCommit, now, tenantId, ...by }),
     )
     relay.wake()
     return result
@@ -115,7 +121,8 @@ export function connectEventDatabase(
       await database.ping()
     },
     async stop() {
-      await relay.stop()
+      // Nobody would publish what is left while the function sleeps.
+      if (!(await relay.stop())) await host.alarms.set(wakeTask, Date.now() + wakeAfterMs)
       await database.close()
     },
   }

@@ -17,16 +17,21 @@ import { createEventAuthentication } from './event-authentication.ts'
 import { answerError } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 import type { Host, Mounted } from './host.ts'
-
-export const pingType = 'dev.knative.sources.ping'
+import { createTaskPlanner, taskTypes, type TaskPlanner } from './tasks.ts'
 
 /** One thing to do for an event: a subscription's handler or a schedule's task. */
-type Work = { owner: Mounted; label: string; run: () => Promise<void> }
+export type Work = {
+  owner: Mounted
+  label: string
+  run: () => Promise<void>
+  /** Has seen to it that it is done again later: then the broker need not. */
+  failed?: () => Promise<boolean>
+}
 
 export type EventReceiver = (exchange: Exchange, functionName: string | undefined) => Promise<void>
 
 export function createEventReceiver(host: Host): EventReceiver {
-  const running = new Set<string>()
+  const planTask = createTaskPlanner(host)
   const mayDeliver = createEventAuthentication(host)
   return async (exchange, functionName) => {
     try {
@@ -35,7 +40,7 @@ export function createEventReceiver(host: Host): EventReceiver {
       const mounted = host.mounted.filter(
         ({ definition }) => functionName === undefined || definition.name === functionName,
       )
-      const problem = await runAll(host, planWork(mounted, message, running), message)
+      const problem = await runAll(host, planWork(mounted, message, planTask), message)
       if (problem) sendProblem(exchange.response, problem)
       else exchange.response.writeHead(204).end()
     } catch (error) {
@@ -63,10 +68,10 @@ async function readEvent(host: Host, exchange: Exchange): Promise<EventMessage> 
   return read.message
 }
 
-function planWork(mounted: readonly Mounted[], message: EventMessage, running: Set<string>): Work[] {
+function planWork(mounted: readonly Mounted[], message: EventMessage, planTask: TaskPlanner): Work[] {
   const type = message.attributes['type'] ?? ''
   const data = eventData(message)
-  if (type === pingType) return [planTask(mounted, data, running)]
+  if (taskTypes.has(type)) return [planTask(mounted, type, data)]
   const work = mounted.flatMap((owner) =>
     (owner.definition.events ?? [])
       .filter(({ event }) => event.type === type)
@@ -82,28 +87,6 @@ function planWork(mounted: readonly Mounted[], message: EventMessage, running: S
   if (work.length === 0)
     throw new Problem('invalid-request', `There is no subscription for events of the type "${type.slice(0, 200)}".`)
   return work
-}
-
-function planTask(mounted: readonly Mounted[], data: unknown, running: Set<string>): Work {
-  const { function: name, task } = (typeof data === 'object' && data !== null ? data : {}) as Record<string, unknown>
-  const owner = mounted.find(({ definition }) => definition.name === name)
-  const schedule = owner?.definition.schedules?.find((candidate) => candidate.task === task)
-  if (!owner || !schedule) throw new Problem('invalid-request', 'There is no such scheduled task.')
-  const key = `${owner.definition.name}/${schedule.task}`
-  const run = async () => {
-    // A task that takes longer than its interval is not started a second time beside itself.
-    if (running.has(key)) {
-      owner.log.warn({ task: schedule.task }, 'the scheduled task still runs; this round is skipped')
-      return
-    }
-    running.add(key)
-    try {
-      await schedule.run(owner.dependencies)
-    } finally {
-      running.delete(key)
-    }
-  }
-  return { owner, label: key, run }
 }
 
 function eventData(message: EventMessage): unknown {
@@ -140,7 +123,11 @@ async function runAll(host: Host, work: readonly Work[], message: EventMessage):
   return outcomes.find((problem) => problem?.status === 503) ?? outcomes.find((problem) => problem !== undefined)
 }
 
-async function runOne(host: Host, { owner, label, run }: Work, message: EventMessage): Promise<Problem | undefined> {
+async function runOne(
+  host: Host,
+  { owner, label, run, failed }: Work,
+  message: EventMessage,
+): Promise<Problem | undefined> {
   const { type = '', id, source, traceparent } = message.attributes
   const stop = host.measures.eventSeconds.startTimer({ function: owner.definition.name, type })
   const { promise: timeUp, reject } = Promise.withResolvers<never>()
@@ -165,6 +152,7 @@ async function runOne(host: Host, { owner, label, run }: Work, message: EventMes
       poison ? 'event refused' : 'event not handled, to be sent again',
     )
     if (poison) return error
+    if (await failed?.()) return undefined
     return new Problem('dependency-unavailable', 'The event could not be handled now.', {
       cause: error,
       retryAfterSeconds: retryAfterOf(error),

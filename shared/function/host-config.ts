@@ -4,6 +4,7 @@ import type { JSONWebKeySet } from 'jose'
 import { configurationFolder } from '../configuration/document-file.ts'
 import type { AnyFunction } from './declaration.ts'
 import { eventOidcConfig, eventOidcSettings } from './event-oidc.ts'
+import { hasAlarms } from './host-alarms.ts'
 
 const milliseconds = (fallback: number, maximum: number) =>
   z.coerce.number().int().min(0).max(maximum).default(fallback)
@@ -73,6 +74,8 @@ export function hostConfigProblems(config: HostConfig, definitions: readonly Any
   }
   if (config.ACCESS_CONTROL === 'directory' && !config.REDIS_URL)
     problems.push('REDIS_URL is not set (the access directory is there; ACCESS_CONTROL=built-in does without)')
+  else if (!config.REDIS_URL && definitions.some(hasAlarms))
+    problems.push('REDIS_URL is not set (the alarms of tasks are there)')
   const takesEvents = definitions.some(({ events, schedules }) => (events?.length ?? 0) + (schedules?.length ?? 0) > 0)
   if (takesEvents && config.EVENT_AUTHENTICATION === 'oidc') {
     const found = eventOidcSettings(config)

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino'
 import type { Counter, Histogram, Registry } from 'prom-client'
 import type { AccessChecker } from '../access/types.ts'
+import type { Alarms } from '../alarms/alarms.ts'
 import type { Configuration } from '../configuration/types.ts'
 import type { Retries } from '../events/retries.ts'
 import type { TokenVerifier } from '../identity/access-token.ts'
@@ -16,6 +17,7 @@ export type Host = {
   log: Logger
   verifier: TokenVerifier
   access: AccessChecker
+  alarms: Alarms
   retries: Configuration<Retries>
   mounted: Mounted[]
   registries: readonly Registry[]

@@ -20,7 +20,7 @@ export async function endHost(host: Host, runtime: Runtime, delayMs: number): Pr
   host.draining.abort()
   await drainServer(host, runtime)
   await stopFunctions(host)
-  await host.access.close()
+  await Promise.all([host.access.close(), host.alarms.close()])
   host.retries.close()
   for (const registry of host.registries) registry.clear()
 }

@@ -21,6 +21,7 @@ import { createReadiness } from './health.ts'
 import { hostConfig, hostConfigProblems } from './host-config.ts'
 import type { HostConfig } from './host-config.ts'
 import type { Host, Measures } from './host.ts'
+import { alarmsOf, createHostAlarms } from './host-alarms.ts'
 import { createInFlight } from './in-flight.ts'
 import type { InFlight } from './in-flight.ts'
 import { endHost, ownProcess, stopFunctions } from './life.ts'
@@ -75,6 +76,7 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
   const log = options.log ?? createLog({ level: config.LOG_LEVEL, service: name })
   const tracing = await startTracing(environment, name)
   const hostRegistry = new Registry()
+  const alarms = createHostAlarms(config.REDIS_URL, log, hostRegistry)
   const host: Host = {
     config,
     log,
@@ -85,7 +87,8 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
       audience: config.AUTH_AUDIENCE,
       serviceSecret: config.SERVICE_SECRET,
     }),
-    access: accessCheckerOf(config, log, hostRegistry),
+    access: accessCheckerOf(config, log, hostRegistry, alarms),
+    alarms,
     retries: openConfiguration({
       name: 'retries',
       schema: retriesSchema,
@@ -122,7 +125,7 @@ async function begin(definitions: readonly AnyFunction[], options: ServeOptions,
     invoke,
   }).catch(async (error: unknown) => {
     await stopFunctions(host)
-    await host.access.close()
+    await Promise.all([host.access.close(), alarms.close()])
     throw error
   })
   const { server } = runtime
@@ -149,6 +152,7 @@ async function mount(host: Host, definitions: readonly AnyFunction[], configs: r
       metrics,
       access: host.access,
       retries: () => host.retries.current(),
+      alarms: alarmsOf(host.alarms, definition.name),
       draining: host.draining.signal,
     }
     try {

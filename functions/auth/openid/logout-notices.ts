@@ -38,6 +38,12 @@ async function dueNotices(db: PlatformDatabase, at: Date): Promise<DueNotice[]> 
   return rows.map((row) => ({ ...(row as unknown as DueNotice), sid: (row['sid'] as string | null) ?? undefined }))
 }
 
+const next = platformStatement(
+  'auth.nextNotice',
+  'SELECT MIN(next_attempt_at) AS at FROM auth_logout_notices',
+  'the clock looks when the next notice of any tenant is due',
+)
+
 const claim = tenantStatement(
   'auth.claimNotice',
   `UPDATE auth_logout_notices SET next_attempt_at = :nextAttemptAt, attempts = attempts + 1
@@ -55,8 +61,10 @@ const tokenSeconds = 120
 export type LogoutNotices = {
   /** Call after a commit that may have written notices. */
   wake(): void
-  /** Sends what is due. The schedule calls it for what `wake` did not reach. */
+  /** Sends what is due. The clock calls it for what `wake` did not reach. */
   send(): Promise<void>
+  /** When the next notice is due, ms; undefined: none waits. */
+  nextMs(): Promise<number | undefined>
   /** Resolves when nothing is being sent any more. */
   stop(): Promise<void>
 }
@@ -129,6 +137,10 @@ export function createLogoutNotices(options: {
   }
   return {
     send,
+    nextMs: async () => {
+      const row = await auth.events.database.forPlatform().row(next, {})
+      return (row?.['at'] as Date | null | undefined)?.getTime()
+    },
     wake: () => {
       if (stopping.aborted) return
       send().catch((error: unknown) => auth.log.warn({ err: error }, 'applications could not be told of logouts yet'))

@@ -57,6 +57,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
   // Sent by us, with retries, whatever becomes of this process.
   prototype.backchannelLogout = async function backchannelLogout(userId, sid) {
     const db = auth.events.database.forTenant(tenantId)
+    await auth.noticeDue()
     await insertNotice(db, { clientId: this.clientId, userId, sid }, new Date(auth.now()))
   }
   provider.on('server_error', (_ctx, error) => {
