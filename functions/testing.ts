@@ -50,6 +50,8 @@ export async function startCollection(environment: Record<string, string> = {}) 
       SECKILL_URL: url,
       PERMISSION_URL: url,
       NOTIFICATION_CHANNEL: 'outbox',
+      // Tests say themselves what runs when, with `tick`.
+      ALARM_LOOK_MS: '0',
       // The cheapest hash of a password that there is.
       PASSWORD_MEMORY_KIB: '8',
       PASSWORD_PASSES: '1',

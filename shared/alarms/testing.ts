@@ -33,7 +33,7 @@ export function startOwnAlarms(t: ExecutionContext, url = serviceAddresses().red
       await redis.zadd(keys[key], ...Object.entries(alarms).flatMap(([alarm, atMs]) => [String(atMs), alarm]))
     },
     get: async (key) => {
-      const found = await redis.zrange(keys[key], 0, -1, 'WITHSCORES')
+      const found = await redis.zrange(keys[key], '0', '-1', 'WITHSCORES')
       const entries = found.flatMap((value, index) => (index % 2 === 0 ? [[value, Number(found[index + 1])]] : []))
       return Object.fromEntries(entries) as Record<string, number>
     },

@@ -55,7 +55,7 @@ async function started(t: ExecutionContext, name: string) {
       data: { function: subject, task, dueAt: new Date().toISOString() },
     })
   const alarms = async () => {
-    const found = await client.zrange(alarmKeys.due, 0, -1, 'WITHSCORES')
+    const found = await client.zrange(alarmKeys.due, '0', '-1', 'WITHSCORES')
     return found.flatMap((alarm, index) =>
       alarm.startsWith(`${name}/`) ? [{ alarm, atMs: Number(found[index + 1]) }] : [],
     )
