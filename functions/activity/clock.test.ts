@@ -2,6 +2,8 @@
 import test from 'ava'
 import { reconciliationCompleted } from '@stampede/eventing/catalogue/events.ts'
 import { buy, inMs, now, runningActivity, startStage, typesOf, type Stage } from './testing.ts'
+import { alarmKeys } from '@stampede/shared/alarms/alarm.ts'
+import { alarmsSet, ownAlarms } from '@stampede/shared/testing/alarms.ts'
 
 let stage: Stage
 test.before(async () => {
@@ -110,4 +112,18 @@ test.serial('settle – only when everything agrees; each disagreement is named'
   const events = await stage.published(tenant.tenantId)
   t.like(events.at(-1)?.data, { allocated: 20, sold: 1, unsold: 19, variantId: 'phone' })
   t.truthy(orderNumber)
+})
+
+test.serial('clock – its alarm is set when an activity is scheduled, and by each look for the next', async (t) => {
+  const tenant = await stage.tenant()
+  const startsAtMs = (Math.floor(Date.now() / 1_000) + 500_000) * 1_000
+  const { activityId } = await tenant.create({ startsAt: new Date(startsAtMs), endsAt: new Date(startsAtMs + 60_000) })
+  t.false((await alarmsSet('activity/clock', stage.redis)).includes(startsAtMs))
+  t.is((await tenant.command(activityId as string, 'schedule')).status, 200)
+  await ownAlarms('activity/clock', (atMs) => atMs === startsAtMs, stage.redis)
+  await stage.redis.del(alarmKeys.due)
+  await stage.sql.query('UPDATE activity_activities SET state = "settled" WHERE activity_id <> ?', [activityId])
+  await stage.tick()
+  // Redis had forgotten it.
+  t.deepEqual(await ownAlarms('activity/clock', () => true, stage.redis), [startsAtMs])
 })

@@ -2,6 +2,7 @@
 import test from 'ava'
 import type { Checkpoint } from './macs.ts'
 import { checkpointedType, findingOf, startStage, type Stage, type Tenant } from './testing.ts'
+import { ownAlarms } from '@stampede/shared/testing/alarms.ts'
 
 let stage: Stage
 test.before(async () => {
@@ -76,4 +77,12 @@ test.serial('checkpoint – made of what has grown and is right, once; a broken 
   t.deepEqual(await sequences(growing), [3, 4])
   t.deepEqual(await sequences(broken), [3])
   t.like(await growing.verify(), { ok: true, checked: 4, checkpoints: 2 })
+})
+
+test.serial('checkpoint – its alarm is set before a record is stored: five minutes later, about', async (t) => {
+  const beforeMs = Date.now()
+  await filled(1)
+  const untilMs = Date.now() + 400_000
+  const own = await ownAlarms('audit/checkpoint', (atMs) => atMs >= beforeMs + 300_000 && atMs <= untilMs)
+  t.is(own[0]! % 60_000, 0)
 })

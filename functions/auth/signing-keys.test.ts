@@ -3,6 +3,7 @@ import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import { createTokenVerifier } from '@stampede/shared/identity/access-token.ts'
 import { platformTenant } from '@stampede/shared/identity/service-token.ts'
 import { newKey, post, startStage } from './testing.ts'
+import { isRotationDue, nextRotationMs } from './key-schedule.ts'
 
 // Short times, but longer than verifiers wait before they fetch keys again; the schedule itself is tested with its real ones.
 const stage = await startStage({ JWKS_CACHE_SECONDS: '0', KEY_MARGIN_SECONDS: '12' })
@@ -125,3 +126,21 @@ test.serial(
     t.is((await jwks(later.url)).length, before.length + 1)
   },
 )
+
+test('schedule – the next rotation is when the signer has signed long enough, unless its successor is there', (t) => {
+  const timings = { cacheMs: 10, tokenMs: 10, marginMs: 10, rotateAfterMs: 1_000 }
+  const key = (signsAtMs: number) => ({
+    keyId: `k${signsAtMs}`,
+    algorithm: 'ES256' as const,
+    publicJwk: '{}',
+    sealedPrivateJwk: '',
+    publishedAtMs: signsAtMs,
+    signsAtMs,
+    hiddenAtMs: undefined,
+  })
+  t.is(nextRotationMs([], timings, 5_000), 5_000)
+  t.is(nextRotationMs([key(4_900)], timings, 5_000), 5_900)
+  t.false(isRotationDue([key(4_900)], timings, 5_899))
+  t.true(isRotationDue([key(4_900)], timings, 5_900))
+  t.is(nextRotationMs([key(4_900), key(5_500)], timings, 5_000), undefined)
+})

@@ -1,6 +1,8 @@
 import test from 'ava'
 import { bucketKeys } from '@stampede/shared/sale/keys.ts'
 import { allocatedType, cancelled, refusedType, scheduled, settled, startStage, warmedUpType } from './testing.ts'
+import { ownAlarms } from '@stampede/shared/testing/alarms.ts'
+import { alarmKeys } from '@stampede/shared/alarms/alarm.ts'
 
 let stage: Awaited<ReturnType<typeof startStage>>
 test.before(async () => {
@@ -216,4 +218,33 @@ test('activity.cancelled – closes the sale in Redis; it is not warmed up again
   t.deepEqual((await tenant.asService('POST', `/api/v1/allocations/${terms.activityId}/warm-up`)).body, {
     outcome: 'not-allocated',
   })
+})
+
+test.serial('warm-up – its alarm is set with the allocation, and by each look for the next sale', async (t) => {
+  const tenant = await stage.tenant()
+  await tenant.stock('phone', 200)
+  const startsAtMs = (Math.floor(Date.now() / 1_000) + 400_000) * 1_000
+  const terms = tenant.terms({
+    startsAt: new Date(startsAtMs).toISOString(),
+    endsAt: new Date(startsAtMs + 60_000).toISOString(),
+  })
+  await stage.deliver(scheduled(terms))
+  // Half an hour before it begins.
+  const warmUpMs = startsAtMs - 1_800_000
+  await ownAlarms('inventory/warm-up', (atMs) => atMs === warmUpMs, stage.redis)
+  await stage.redis.del(alarmKeys.due)
+  await stage.sql.query("UPDATE inventory_allocations SET state = 'settled' WHERE activity_id <> ?", [terms.activityId])
+  await stage.tick()
+  // Redis had forgotten it.
+  t.deepEqual(await ownAlarms('inventory/warm-up', () => true, stage.redis), [warmUpMs])
+  // One that runs is looked after every five minutes.
+  await stage.sql.query('UPDATE inventory_allocations SET starts_at = ? WHERE activity_id = ?', [
+    new Date(Date.now() - 1_000),
+    terms.activityId,
+  ])
+  const beforeMs = Date.now()
+  await stage.tick()
+  const [nextMs] = await ownAlarms('inventory/warm-up', (atMs) => atMs !== warmUpMs, stage.redis)
+  t.is(nextMs! % 300_000, 0)
+  t.true(nextMs! > beforeMs && nextMs! < Date.now() + 400_000)
 })

@@ -11,6 +11,7 @@ import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
 import { freshDatabase, serviceAddresses } from '@stampede/shared/testing/services.ts'
 import mysql from 'mysql2/promise'
 import { notificationFunction } from './index.ts'
+import { ownAlarms } from '@stampede/shared/testing/alarms.ts'
 
 const random = () => randomBytes(6).toString('hex')
 const newKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`
@@ -138,4 +139,12 @@ test('notification – the page shows messages as text, and says what is wrong',
     await page.getByRole('button', { name: 'Show' }).click()
     await page.getByText('The token is not valid.').waitFor()
   })
+})
+
+test('notification – the alarm for the end of its hour is set when a message comes', async (t) => {
+  const beforeMs = Date.now()
+  t.is(await send(requested(`t-${random()}`)), 204)
+  const untilMs = Date.now() + 4_200_000
+  const own = await ownAlarms('notification/sweep', (atMs) => atMs >= beforeMs + 3_600_000 && atMs <= untilMs)
+  t.is(own[0]! % 600_000, 0)
 })

@@ -10,6 +10,7 @@ import { serviceAddresses } from '@stampede/shared/testing/services.ts'
 import type { SaleTerms } from '@stampede/eventing/catalogue/events.ts'
 import { orderFunction } from './index.ts'
 import { nextOrderNumber, openTestDatabase, purchaseOf, saleOf, type TestDatabase } from './testing.ts'
+import { ownAlarms } from '@stampede/shared/testing/alarms.ts'
 
 /** What the answers of this function hold, as far as tests look inside. */
 type Answer = Record<string, unknown> & {
@@ -276,4 +277,15 @@ test('schedule – the clock cancels what is overdue', async (t) => {
   t.is(response.status, 204)
   t.is((await db.orders(sale))[0]?.['state'], 'cancelled')
   t.is((await db.allocation(sale))['sold'], 0)
+})
+
+test('schedule – an order sets the alarm for the end of its time before it is stored, one for many', async (t) => {
+  // So far that no other test has it.
+  const paymentTimeoutSeconds = 500_000 + Math.floor(Math.random() * 100_000)
+  const sale = await runningSale({ paymentTimeoutSeconds })
+  await accepted(sale, purchaseOf('user-1'), purchaseOf('user-2'))
+  const payByMs = ((await db.orders(sale))[0]?.['pay_by'] as Date).getTime()
+  const own = await ownAlarms('order/cancel-overdue', (atMs) => atMs >= payByMs && atMs - payByMs < 15_000)
+  t.is(own.length, 1)
+  t.is(own[0]! % 15_000, 0)
 })

@@ -8,6 +8,8 @@ import { bucketKeys } from '@stampede/shared/sale/keys.ts'
 import { deliver } from '@stampede/shared/testing/events.ts'
 import { completedType, startStage, type Stage } from './stage.fixture.ts'
 import { beginRun, finishRun } from './store.ts'
+import { alarmsSet, ownAlarms } from '@stampede/shared/testing/alarms.ts'
+import { alarmKeys } from '@stampede/shared/alarms/alarm.ts'
 
 let stage: Stage
 test.before(async () => {
@@ -223,4 +225,30 @@ test.serial('tenants – runs of another are neither seen nor started', async (t
     [],
   )
   t.is((await other.call('POST', '/api/v1/reconciliation-runs', { activityId: one.terms.activityId })).status, 404)
+})
+
+test.serial('alarm – a sale is compared from its beginning on, each minute, until there is none', async (t) => {
+  const beginsAtMs = (Math.floor(Date.now() / 1_000) + 300_000) * 1_000
+  await stage.sql.query('UPDATE reconciliation_sales SET ended_at = NOW()')
+  const sale = await stage.sale({ startsAt: new Date(beginsAtMs).toISOString() })
+  await ownAlarms('reconciliation/compare', (atMs) => atMs === beginsAtMs, stage.redis)
+  await stage.redis.del(alarmKeys.due)
+  await stage.tick()
+  // Redis had forgotten it.
+  t.deepEqual(await ownAlarms('reconciliation/compare', () => true, stage.redis), [beginsAtMs])
+
+  const { activityId, tenantId } = sale.terms
+  await stage.sale()
+  await stage.redis.del(alarmKeys.due)
+  const beforeMs = Date.now()
+  await stage.tick()
+  const [nextMs, ...more] = await ownAlarms('reconciliation/compare', () => true, stage.redis)
+  t.deepEqual(more, [])
+  t.is(nextMs! % 60_000, 0)
+  t.true(nextMs! > beforeMs && nextMs! < Date.now() + 80_000)
+
+  await stage.sql.query('UPDATE reconciliation_sales SET ended_at = NOW()')
+  await stage.redis.del(alarmKeys.due)
+  await stage.tick()
+  t.deepEqual(await alarmsSet('reconciliation/compare', stage.redis), [], `${tenantId} ${activityId} has ended`)
 })

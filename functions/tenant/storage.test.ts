@@ -1,6 +1,7 @@
 /** The quota of rows: counted in other functions, which here are their HTTP contract. */
 import test from 'ava'
 import { startStubService } from '@stampede/shared/testing/stub-service.ts'
+import { ownAlarms } from '@stampede/shared/testing/alarms.ts'
 import { startStage, type Stage } from './testing.ts'
 
 const rows: Record<string, number | undefined> = {}
@@ -31,6 +32,8 @@ test.serial('storage – a tenant that has as many rows as it may is marked, and
   t.is(await stage.measure(), 204)
   t.like(await look(), { storageRows: 9, storageExceeded: false, version: 1 })
   t.true(asked.includes('order-rows 11'))
+  // There are more rows than before: soon again.
+  t.is((await ownAlarms('tenant/measure-storage', (atMs) => atMs % 300_000 === 0, stage.redis)).length, 1)
   count(6, 3, 1)
   await stage.measure()
   await stage.measure()

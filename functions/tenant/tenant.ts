@@ -80,7 +80,10 @@ export function createTenants(config: TenantConfig, host: HostServices, now: () 
   }
 
   const create = async (input: NewTenant, actor: AuditActor): Promise<Tenant> => {
-    const tenant = await change(input.tenantId, actor, (context) => createTenant(context, input, actor))
+    const tenant = await change(input.tenantId, actor, async (context) => {
+      if (input.quota?.storageRows !== undefined) await context.alarm('measure-storage', now())
+      return createTenant(context, input, actor)
+    })
     if (!tenant) throw new Problem('conflict', `The tenant ${input.tenantId} exists already.`)
     return tenant
   }

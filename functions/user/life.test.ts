@@ -4,6 +4,7 @@ import { couponIssued } from '@stampede/eventing/catalogue/coupon-events.ts'
 import { userDeactivated } from '@stampede/eventing/catalogue/identity-events.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { address, startStage, type Stage, type Tenant } from './testing.ts'
+import { ownAlarms } from '@stampede/shared/testing/alarms.ts'
 
 let stage: Stage
 let redis: ReturnType<typeof connectRedis>
@@ -154,4 +155,13 @@ test('erasure – asked for by the person: deactivated at once, erased when its 
   t.is((await tenant.asStaff('GET', `/api/v1/users/${ann.userId}`)).body['state'], 'erased')
   t.is((await tenant.asStaff('GET', `/api/v1/users/${bob.userId}`)).body['state'], 'active')
   t.like((await tenant.audited('user.erased'))[0], { actor: { kind: 'system', id: 'user' } })
+})
+
+test('erasure – its alarm is set when it is asked for', async (t) => {
+  const tenant = await stage.tenant()
+  const ann = await tenant.person()
+  const { body } = await ann.me('POST', '/erasure')
+  const dueAtMs = Date.parse(body['erasureDueAt'] as string)
+  const isOwn = (atMs: number) => atMs >= dueAtMs && atMs < dueAtMs + 1_000
+  t.is((await ownAlarms('user/erase-due', isOwn, stage.redisUrl)).length, 1)
 })

@@ -8,6 +8,7 @@ import { startStage } from '../testing.ts'
 import { logIn, signUp, type SignedUp } from './application.fixture.ts'
 import { createBrowser } from './browser.fixture.ts'
 import { apiResource } from './metadata.ts'
+import { ownAlarms } from '@stampede/shared/testing/alarms.ts'
 
 const stage = await startStage({ LOGOUT_TO_PRIVATE_ADDRESSES: 'allowed' })
 
@@ -172,6 +173,8 @@ test('OpenID Connect – signing out by the application ends the session, and it
   t.is(back.url, `${application.signedOutUri}?state=bye`)
 
   await until(() => application.logouts.length > 0)
+  // A process that died now would not leave them untold.
+  t.true((await ownAlarms('auth/tell-logouts', () => true, stage.redisUrl)).length > 0)
   // It answered 500: the next attempt is made when its time has come.
   application.answers.status = 200
   await stage.sql.query('UPDATE auth_logout_notices SET next_attempt_at = UTC_TIMESTAMP(3) WHERE tenant_id = ?', [
