@@ -11,7 +11,9 @@ import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
 import { freshDatabase, serviceAddresses } from '@stampede/shared/testing/services.ts'
 import mysql from 'mysql2/promise'
 import { notificationFunction } from './index.ts'
-import { ownAlarms } from '@stampede/shared/testing/alarms.ts'
+import { alarmKeys, alarmOf } from '@stampede/shared/alarms/alarm.ts'
+import { connectRedis } from '@stampede/shared/redis/connect.ts'
+import { alarmsSet, ownAlarms } from '@stampede/shared/testing/alarms.ts'
 
 const random = () => randomBytes(6).toString('hex')
 const newKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`
@@ -141,7 +143,11 @@ test('notification – the page shows messages as text, and says what is wrong',
   })
 })
 
-test('notification – the alarm for the end of its hour is set when a message comes', async (t) => {
+test.serial('notification – the alarm for the end of its hour is set when a message comes', async (t) => {
+  const redis = connectRedis(serviceAddresses().redisUrl)
+  t.teardown(() => redis.disconnect())
+  for (const atMs of await alarmsSet('notification/sweep', redis))
+    await redis.zrem(alarmKeys.due, alarmOf('notification/sweep', atMs).alarm)
   const beforeMs = Date.now()
   t.is(await send(requested(`t-${random()}`)), 204)
   const untilMs = Date.now() + 4_200_000

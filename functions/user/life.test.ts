@@ -157,7 +157,7 @@ test('erasure – asked for by the person: deactivated at once, erased when its 
   t.like((await tenant.audited('user.erased'))[0], { actor: { kind: 'system', id: 'user' } })
 })
 
-test('erasure – its alarm is set when it is asked for', async (t) => {
+test.serial('erasure – its alarm is set when it is asked for', async (t) => {
   const tenant = await stage.tenant()
   const ann = await tenant.person()
   const { body } = await ann.me('POST', '/erasure')

@@ -8,6 +8,8 @@ import { startStage } from '../testing.ts'
 import { logIn, signUp, type SignedUp } from './application.fixture.ts'
 import { createBrowser } from './browser.fixture.ts'
 import { apiResource } from './metadata.ts'
+import { alarmKeys } from '@stampede/shared/alarms/alarm.ts'
+import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { ownAlarms } from '@stampede/shared/testing/alarms.ts'
 
 const stage = await startStage({ LOGOUT_TO_PRIVATE_ADDRESSES: 'allowed' })
@@ -44,6 +46,13 @@ const another = await serve(
     environment: { ...stage.environment, AUTH_JWKS_URL: `${stage.url}/.well-known/jwks.json` },
   },
 )
+/** Those of this file's tests; who looks for alarms runs alone. */
+async function forgetAlarms(): Promise<void> {
+  const redis = connectRedis(stage.redisUrl)
+  await redis.del(alarmKeys.due)
+  redis.disconnect()
+}
+
 test.after.always(async () => {
   await another.stop()
   for (const one of applications) await one.stop()
@@ -151,70 +160,76 @@ test('OpenID Connect – a code or refresh token that is used twice ends everyth
   )
 })
 
-test('OpenID Connect – signing out by the application ends the session, and its back channel is told until it answers', async (t) => {
-  const everything = await signedUp()
-  const { application, config, issuer, clientId, person, tenant } = everything
-  const { tokens, browser } = await logIn(everything, createBrowser(), 'openid api')
-  application.answers.status = 500
-  const url = openid.buildEndSessionUrl(config, {
-    id_token_hint: tokens.id_token!,
-    post_logout_redirect_uri: application.signedOutUri,
-    state: 'bye',
-  })
-  const question = await browser.open(url.href, application.signedOutUri)
-  t.regex(question.html, /Sign out\?/)
-  t.regex(
-    question.headers.get('content-security-policy') ?? '',
-    new RegExp(`form-action 'self' ${new URL(application.signedOutUri).origin}`),
-  )
-  const xsrf = /name="xsrf" value="([^"]+)"/.exec(question.html)?.[1] ?? ''
-  const action = /id="op.logoutForm" method="post" action="([^"]+)"/.exec(question.html)?.[1] ?? ''
-  const back = await browser.open(action, application.signedOutUri, { xsrf, logout: 'yes' })
-  t.is(back.url, `${application.signedOutUri}?state=bye`)
+test.serial(
+  'OpenID Connect – signing out by the application ends the session, and its back channel is told until it answers',
+  async (t) => {
+    const everything = await signedUp()
+    const { application, config, issuer, clientId, person, tenant } = everything
+    const { tokens, browser } = await logIn(everything, createBrowser(), 'openid api')
+    application.answers.status = 500
+    const url = openid.buildEndSessionUrl(config, {
+      id_token_hint: tokens.id_token!,
+      post_logout_redirect_uri: application.signedOutUri,
+      state: 'bye',
+    })
+    const question = await browser.open(url.href, application.signedOutUri)
+    t.regex(question.html, /Sign out\?/)
+    t.regex(
+      question.headers.get('content-security-policy') ?? '',
+      new RegExp(`form-action 'self' ${new URL(application.signedOutUri).origin}`),
+    )
+    const xsrf = /name="xsrf" value="([^"]+)"/.exec(question.html)?.[1] ?? ''
+    const action = /id="op.logoutForm" method="post" action="([^"]+)"/.exec(question.html)?.[1] ?? ''
+    await forgetAlarms()
+    const back = await browser.open(action, application.signedOutUri, { xsrf, logout: 'yes' })
+    t.is(back.url, `${application.signedOutUri}?state=bye`)
 
-  await until(() => application.logouts.length > 0)
-  // A process that died now would not leave them untold.
-  t.true((await ownAlarms('auth/tell-logouts', () => true, stage.redisUrl)).length > 0)
-  // It answered 500: the next attempt is made when its time has come.
-  application.answers.status = 200
-  await stage.sql.query('UPDATE auth_logout_notices SET next_attempt_at = UTC_TIMESTAMP(3) WHERE tenant_id = ?', [
-    tenant.tenantId,
-  ])
-  t.is(await stage.tick('tell-logouts'), 204)
-  t.true(application.logouts.length > 1)
-  const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`))
-  const { payload, protectedHeader } = await jwtVerify(application.logouts.at(-1)!, keys, {
-    issuer,
-    audience: clientId,
-  })
-  t.is(protectedHeader.typ, 'logout+jwt')
-  t.like(payload, {
-    sub: person.tokens.userId,
-    sid: tokens.claims()?.['sid'],
-    events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
-  })
-  t.is(payload['nonce'], undefined)
-  const [rows] = await stage.sql.query('SELECT * FROM auth_logout_notices WHERE tenant_id = ?', [tenant.tenantId])
-  t.deepEqual(rows, [])
-  const again = await browser.open(
-    openid.buildAuthorizationUrl(config, {
-      redirect_uri: application.redirectUri,
-      scope: 'openid',
-      code_challenge: 'x'.repeat(43),
-      code_challenge_method: 'S256',
-    }).href,
-    application.redirectUri,
-  )
-  t.regex(again.html, /name="password"/, 'the browser is signed out')
-})
+    await until(() => application.logouts.length > 0)
+    // A process that died now would not leave them untold.
+    t.true((await ownAlarms('auth/tell-logouts', () => true, stage.redisUrl)).length > 0)
+    // It answered 500: the next attempt is made when its time has come.
+    application.answers.status = 200
+    await stage.sql.query('UPDATE auth_logout_notices SET next_attempt_at = UTC_TIMESTAMP(3) WHERE tenant_id = ?', [
+      tenant.tenantId,
+    ])
+    t.is(await stage.tick('tell-logouts'), 204)
+    t.true(application.logouts.length > 1)
+    const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`))
+    const { payload, protectedHeader } = await jwtVerify(application.logouts.at(-1)!, keys, {
+      issuer,
+      audience: clientId,
+    })
+    t.is(protectedHeader.typ, 'logout+jwt')
+    t.like(payload, {
+      sub: person.tokens.userId,
+      sid: tokens.claims()?.['sid'],
+      events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
+    })
+    t.is(payload['nonce'], undefined)
+    const [rows] = await stage.sql.query('SELECT * FROM auth_logout_notices WHERE tenant_id = ?', [tenant.tenantId])
+    t.deepEqual(rows, [])
+    const again = await browser.open(
+      openid.buildAuthorizationUrl(config, {
+        redirect_uri: application.redirectUri,
+        scope: 'openid',
+        code_challenge: 'x'.repeat(43),
+        code_challenge_method: 'S256',
+      }).href,
+      application.redirectUri,
+    )
+    t.regex(again.html, /name="password"/, 'the browser is signed out')
+  },
+)
 
-test('OpenID Connect – a session that is ended here ends for the application, which is told', async (t) => {
+test.serial('OpenID Connect – a session that is ended here ends for the application, which is told', async (t) => {
   const everything = await signedUp()
   const { application, config, person } = everything
   const { tokens } = await logIn(everything)
   const api = await openid.refreshTokenGrant(config, tokens.refresh_token!, { resource: apiResource })
   const { sid } = decodeJwt(api.access_token) as { sid: string }
+  await forgetAlarms()
   t.is(await stage.status('DELETE', `/api/v1/sessions/${sid}`, person.tokens['accessToken']), 204)
+  t.is((await ownAlarms('auth/tell-logouts', () => true, stage.redisUrl)).length, 1)
   await t.throwsAsync(openid.refreshTokenGrant(config, api.refresh_token!))
   await until(() => application.logouts.length > 0)
   t.is(decodeJwt(application.logouts.at(-1)!)['sid'], tokens.claims()?.['sid'])
