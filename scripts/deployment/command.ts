@@ -81,7 +81,7 @@ const servicesFlags = {
 } as const satisfies OptionTable
 
 const gatewayFlags = {
-  domain: { type: 'string', placeholder: 'NAME', help: 'functions become order.NAME, seckill.NAME, …' },
+  domain: { type: 'string', placeholder: 'NAME', help: 'the public name of the shop' },
 } as const satisfies OptionTable
 
 const verifyFlags = {
@@ -140,7 +140,7 @@ export const steps = {
     flags: imageFlags,
   },
   services: { summary: 'Builds images, deploys the functions, waits until each answers.', flags: servicesFlags },
-  gateway: { summary: 'Domain names for the functions.', flags: gatewayFlags },
+  gateway: { summary: 'The public name of the shop, which leads to the function gateway.', flags: gatewayFlags },
   monitoring: { summary: 'Monitors for Prometheus, where its operator is.', flags: {} },
   verify: {
     summary: 'Makes a sale with one purchase along the route and follows it to the stored order.',

@@ -7,7 +7,7 @@ const mapping = (name: string) => `
 apiVersion: serving.knative.dev/v1beta1
 kind: DomainMapping
 metadata: { name: ${name}, namespace: stampede }
-spec: { ref: { kind: Service, name: order } }
+spec: { ref: { kind: Service, name: gateway } }
 ---
 apiVersion: networking.internal.knative.dev/v1alpha1
 kind: ClusterDomainClaim
@@ -18,8 +18,8 @@ const monitor =
 
 function start() {
   const cluster = memoryCluster({
-    'local/gateway': mapping('order.stampede.test'),
-    gateway: mapping('order'),
+    'local/gateway': mapping('shop.stampede.test'),
+    gateway: mapping('shop'),
     monitoring: monitor,
   })
   cluster.answers.push([
@@ -35,32 +35,32 @@ function start() {
   return cluster
 }
 
-test('gateway – functions under the domain, claims as well', async (t) => {
+test('gateway – the domain leads to the function gateway, and is claimed', async (t) => {
   const cluster = start()
   const { context, said } = testContext(cluster)
-  await gateway(context, 'shop.example.com')
+  await gateway(context, 'www.example.com')
   t.deepEqual([...cluster.objects.keys()].sort(), [
-    'ClusterDomainClaim/order.shop.example.com',
-    'DomainMapping/order.shop.example.com',
+    'ClusterDomainClaim/www.example.com',
+    'DomainMapping/www.example.com',
   ])
-  t.true(said.some((line) => /order\.shop\.example\.com leads to order/.test(line)))
+  t.true(said.some((line) => /www\.example\.com leads to gateway/.test(line)))
 })
 
 test('gateway – a domain of the manifests gives way to the one that is asked for', async (t) => {
-  const cluster = memoryCluster({ gateway: mapping('order.old.example.com') })
+  const cluster = memoryCluster({ gateway: mapping('shop.old.example.com') })
   const { context, said } = testContext(cluster, { dryRun: true })
-  await gateway(context, 'shop.example.com')
-  t.true(said.includes('would create DomainMapping/order.shop.example.com'))
+  await gateway(context, 'www.example.com')
+  t.true(said.includes('would create DomainMapping/www.example.com'))
   await t.throwsAsync(gateway(testContext(cluster).context, 'not a name'), {
     instanceOf: DeployError,
     message: /--domain/,
   })
 })
 
-test('gateway – without a domain the names of the overlay', async (t) => {
+test('gateway – without a domain the name of the overlay', async (t) => {
   const cluster = start()
   await gateway(testContext(cluster).context, undefined)
-  t.true(cluster.objects.has('DomainMapping/order.stampede.test'))
+  t.true(cluster.objects.has('DomainMapping/shop.stampede.test'))
 })
 
 test('monitoring – does nothing without the Prometheus operator and says so', async (t) => {

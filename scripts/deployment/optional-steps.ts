@@ -8,7 +8,7 @@ import { waitUntilReady } from './wait.ts'
 
 const claimApi = 'networking.internal.knative.dev/v1alpha1'
 
-/** Names of the public functions: `order.DOMAIN`. Without a domain the overlay's own. */
+/** The shop's public name, which leads to the function gateway. Without a domain the overlay's own. */
 export async function gateway(context: DeployContext, domain: string | undefined): Promise<void> {
   if (
     domain !== undefined &&
@@ -18,7 +18,7 @@ export async function gateway(context: DeployContext, domain: string | undefined
   const rendered =
     domain === undefined
       ? await renderFolder(context.kubectl, `knative/overlays/${context.overlay}/gateway`)
-      : (await renderFolder(context.kubectl, 'knative/gateway')).map((manifest) => underDomain(manifest, domain))
+      : (await renderFolder(context.kubectl, 'knative/gateway')).map((manifest) => named(manifest, domain))
   const kinds = await kindsOf(context.kubectl, [claimApi])
   const claims = rendered.filter(({ kind }) => kind === 'ClusterDomainClaim')
   if (claims.length > 0 && kinds.get(claimApi)?.has('ClusterDomainClaim') !== true)
@@ -42,13 +42,12 @@ export async function gateway(context: DeployContext, domain: string | undefined
         ]),
     },
   )
-  if (!context.dryRun) context.say(`The DNS has to lead these names to the ingress of Knative.`)
+  if (!context.dryRun) context.say(`The DNS has to lead this name to the ingress of Knative.`)
 }
 
-/** Mappings and claims are called `<function>.<some domain>`, or by the function alone. */
-export const underDomain = (manifest: Manifest, domain: string): Manifest => ({
+const named = (manifest: Manifest, name: string): Manifest => ({
   ...manifest,
-  metadata: { ...manifest.metadata, name: `${manifest.metadata.name.split('.')[0]}.${domain}` },
+  metadata: { ...manifest.metadata, name },
 })
 
 function targetOf(mappings: readonly Manifest[], name: string): string {

@@ -14,7 +14,7 @@ export type Person = { userId: string; token: string }
 export type VerifyOptions = {
   /** `host:port` of the ingress. */
   ingress: string | undefined
-  /** The functions are asked by `<function>.<domain>`, the names of the step `gateway`; undefined: by those that Knative gave them. */
+  /** Everything is asked at this name, that of the step `gateway`; undefined: of each function at the name that Knative gave it. */
   domain: string | undefined
   /** A token for a person with these roles. */
   tokenFor: (userId: string, roles: readonly string[]) => Promise<string>
@@ -48,7 +48,7 @@ const units = 3
 export async function verify(context: DeployContext, options: VerifyOptions): Promise<VerifyReport> {
   const { kubectl, say, now, sleep, connection } = context
   const report: VerifyReport = { ok: true, steps: [] }
-  const routes = new Map<FunctionName, Route>()
+  const routes = new Map<FunctionName | 'shop', Route>()
   const run = `verify-${randomBytes(4).toString('hex')}`
   let clockOffsetMs = 0
   const cleaning: (() => Promise<unknown>)[] = []
@@ -74,8 +74,10 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
       throw new StepFailure(detail, look)
     }
   }
-  const call = (name: FunctionName, path: string, request: RouteCall = {}) =>
-    send(routes.get(name) as Route, path, { timeoutMs: options.waitMs, ...request })
+  const routeTo = (name: FunctionName) => (routes.get('shop') ?? routes.get(name)) as Route
+  const ask = (route: Route, path: string, request: RouteCall = {}) =>
+    send(route, path, { timeoutMs: options.waitMs, ...request })
+  const call = (name: FunctionName, path: string, request?: RouteCall) => ask(routeTo(name), path, request)
   const until = async <T>(what: string, look: () => Promise<T | undefined>): Promise<T> => {
     const deadlineMs = now() + options.waitMs
     for (;;) {
@@ -93,14 +95,11 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
   try {
     await step('routes to the functions', [`kubectl -n ${namespace} get services.serving.knative.dev`], async () => {
       const ingress = options.ingress === undefined ? {} : { ingress: options.ingress }
-      await Promise.all(
-        functions.map(async (service) => {
-          const route = await routeOf(kubectl, { namespace, service, connection, ...ingress })
-          routes.set(service, options.domain === undefined ? route : underName(route, `${service}.${options.domain}`))
-        }),
-      )
+      const find = (service: string) => routeOf(kubectl, { namespace, service, connection, ...ingress })
+      await Promise.all(functions.map(async (name) => routes.set(name, await find(name))))
+      if (options.domain !== undefined) routes.set('shop', underName(await find('gateway'), options.domain))
     })
-    const seckill = routes.get('seckill') as Route
+    const seckill = routeTo('seckill')
     say(`  ${seckill.url} by ${seckill.connect} (${seckill.by})`)
     const staff = await step('a token for staff', [], async () =>
       authorised(await options.tokenFor(trialStaff, ['administrator'])),
@@ -110,7 +109,7 @@ export async function verify(context: DeployContext, options: VerifyOptions): Pr
 
     await step('every function answers', podsHint(), async () => {
       // Together: each may have to start from zero.
-      const answers = await Promise.all(functions.map((name) => call(name, '/health/readiness')))
+      const answers = await Promise.all(functions.map((name) => ask(routes.get(name) as Route, '/health/readiness')))
       for (const answer of answers) clockOffsetMs = offsetOf(expectStatus(answer, [200]), now())
     })
     await step('the tenant is known, and staff may act', [tenantsHint, ...logsHint('tenant')], async () => {
@@ -248,7 +247,7 @@ const offsetOf = ({ headers }: RouteAnswer, nowMs: number) => {
   return Number.isNaN(thereMs) || Math.abs(thereMs - nowMs) < 2_000 ? 0 : thereMs - nowMs
 }
 
-/** The way stays the same: the names need not be in the DNS yet. */
+/** The way stays the same: the name need not be in the DNS yet. */
 const underName = (route: Route, host: string): Route => ({ ...route, host, url: `http://${host}` })
 
 const authorised = (token: string) => ({ authorization: `Bearer ${token}` })

@@ -5,7 +5,6 @@ import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
 import type { GeneratedFile } from '../files.ts'
 import { disruptionBudget, serviceAccount } from './companions.ts'
 import { configurationManifest } from './configuration.ts'
-import { domainClaim, domainMapping } from './domain-mappings.ts'
 import { engineScaling } from './engine-scaling.ts'
 import { eventPolicies } from './event-policies.ts'
 import { readFunctions } from './func-yaml.ts'
@@ -29,12 +28,6 @@ export async function generateKnative(root: string, declarations: readonly AnyFu
     file(`${base}/configuration.yaml`, [await configurationManifest(root)]),
     file(`${base}/service-accounts.yaml`, names.map(serviceAccount)),
     file(`${base}/pod-disruption-budgets.yaml`, names.map(disruptionBudget)),
-    file(
-      'knative/gateway/mappings/generated/domain-mappings.yaml',
-      names
-        .filter((name) => settings.get(name)!.visibility !== 'cluster-local')
-        .flatMap((name) => [domainClaim(name), domainMapping(name)]),
-    ),
     file('knative/eventing/generated/event-policies.yaml', eventPolicies(byName)),
     file('knative/engine/generated/scaled-object.yaml', [await engineScaling(join(root, 'eventing', 'manifests'))]),
   ]
