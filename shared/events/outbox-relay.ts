@@ -4,6 +4,7 @@
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise'
 import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Database } from '../database/connect.ts'
@@ -55,6 +56,8 @@ const poisonStatuses = new Set([400, 413, 422])
 /** When the database does not answer. */
 const troubledPauseMs = 1_000
 const finalPassMs = 5_000
+/** The look at what is left after it. */
+const lastLookMs = 1_000
 /** A relay in another pod works: wait for its lock this long, then look again. */
 const lockWaitSeconds = 1
 
@@ -185,6 +188,17 @@ export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
     connection = undefined
   }
 
+  /** False also when the database does not answer soon. */
+  const isEmpty = (): Promise<boolean> =>
+    Promise.race([
+      sleep(lastLookMs, false, { ref: false }),
+      database
+        .forPlatform()
+        .row(statements.isWaiting, {})
+        .then((row) => !row)
+        .catch(() => false),
+    ])
+
   const running = loop()
   return {
     wake,
@@ -209,13 +223,7 @@ export function startOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
       await Promise.race([finalPass, limit])
       clearTimeout(timer)
       dropConnection()
-      return database
-        .forPlatform()
-        .row(statements.isWaiting, {})
-        .then(
-          (row) => !row,
-          () => false,
-        )
+      return isEmpty()
     },
   }
 }
