@@ -107,6 +107,7 @@ async function startServers(context: BenchContext): Promise<Servers> {
     seckill: await plan('seckill', 'functions/seckill/main.ts', '/health/readiness', {
       ...context.services,
       ...context.identity,
+      K_SINK: 'http://127.0.0.1:9',
       LOG_LEVEL: 'warn',
       RELAY_TOPIC: `bench-${randomBytes(4).toString('hex')}`,
     }),
