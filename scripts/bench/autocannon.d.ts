@@ -5,6 +5,8 @@ declare module 'autocannon' {
     url: string
     connections: number
     duration: number
+    /** Requests a second of all connections. */
+    overallRate?: number
     timeout: number
     requests: (Request & { setupRequest?: (request: Request) => Request })[]
   }

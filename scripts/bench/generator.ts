@@ -12,6 +12,8 @@ export type Load = {
   pressesFile: string
   connections: number
   seconds: number
+  /** Offered, whatever the server answers; undefined: the next request of a connection follows its answer. */
+  perSecond?: number | undefined
   /** Ends the run early; what was measured until then counts. */
   stop?: AbortSignal
 }
@@ -40,7 +42,7 @@ const script = fileURLToPath(new URL('./press.lua', import.meta.url))
 /** More would take the second core from the servers that are measured. */
 const threads = 1
 
-async function runWrk({ url, path, pressesFile, connections, seconds, stop }: Load): Promise<Measured> {
+async function runWrk({ url, path, pressesFile, connections, seconds, perSecond = 0, stop }: Load): Promise<Measured> {
   const { output, cpuMicros, wallMicros } = await run(
     'wrk',
     [
@@ -56,6 +58,7 @@ async function runWrk({ url, path, pressesFile, connections, seconds, stop }: Lo
       pressesFile,
       path,
       String(threads),
+      String(perSecond),
     ],
     stop,
   )
@@ -102,7 +105,15 @@ async function run(command: string, parameters: string[], stop?: AbortSignal) {
   return { output, cpuMicros, wallMicros: (performance.now() - began) * 1_000 }
 }
 
-async function runAutocannon({ url, path, pressesFile, connections, seconds, stop }: Load): Promise<Measured> {
+async function runAutocannon({
+  url,
+  path,
+  pressesFile,
+  connections,
+  seconds,
+  perSecond,
+  stop,
+}: Load): Promise<Measured> {
   const { default: autocannon } = await import('autocannon')
   const lines = (await readFile(pressesFile, 'utf8')).trimEnd().split('\n')
   let at = 0
@@ -112,6 +123,7 @@ async function runAutocannon({ url, path, pressesFile, connections, seconds, sto
     url,
     connections,
     duration: seconds,
+    ...(perSecond === undefined ? {} : { overallRate: perSecond }),
     timeout: 10,
     requests: [
       {

@@ -6,7 +6,8 @@
  *   buyAllWin     distinct buyers with a pass, everybody wins
  *   firstPress    the same, with all that a careful client sends: a pass bound to its device, an idempotency key
  *   buySoldOut    distinct buyers with a pass after the last unit is gone
- *   crowd         buyAllWin at 1,000 connections: its tail
+ *   crowd         buyAllWin at 1,000 connections, each as fast as it can: its tail
+ *   steadyCrowd   buyAllWin at 1,000 connections that offer 0.6 of the yardstick's rate: its tail when the machine is not saturated
  *   plainCrowd    the yardstick at 1,000 connections: what of that tail is the machine's
  */
 import { randomBytes } from 'node:crypto'
@@ -31,13 +32,16 @@ export const hotPathRows = [
   'firstPress',
   'buySoldOut',
   'crowd',
+  'steadyCrowd',
   'plainCrowd',
 ] as const
 export type HotPathRow = (typeof hotPathRows)[number]
 
 const tenantId = benchTenant
 const crowdConnections = 1_000
-const crowds: readonly HotPathRow[] = ['crowd', 'plainCrowd']
+const crowds: readonly HotPathRow[] = ['crowd', 'steadyCrowd', 'plainCrowd']
+/** Share of the yardstick's rate that the steady crowd offers. */
+const steadyShare = 0.6
 /** Presses minted for each second: more than any row here answers. */
 const pressesPerSecond = 60_000
 const soldOutStock = 1_000
@@ -63,7 +67,10 @@ export async function measureHotPath(
       let yardstick = Number.NaN
       for (const row of order) {
         const server = servers[serverOf(row)]
-        const load = await prepare(row, context, server, store)
+        const load = {
+          ...(await prepare(row, context, server, store)),
+          ...(row === 'steadyCrowd' ? { perSecond: Math.round(steadyShare * yardstick) } : {}),
+        }
         const watch = watchCpu({ server: server.pid, redis: redisProcess })
         const result = await context.generator.run(load)
         const cpu = watch.read()

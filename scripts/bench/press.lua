@@ -1,6 +1,14 @@
 -- wrk script: POSTs to one path with headers and a body from a file, one line for each request:
 -- `pass<TAB>device<TAB>body`, empty device: no such header. Threads take turns through the lines; when they run out, wrk begins again.
--- Arguments: path of the file, path of the request, number of threads.
+-- Arguments: path of the file, path of the request, number of threads, requests a second of all threads (0: as fast as they can).
+
+local ffi = require('ffi')
+ffi.cdef('typedef struct { long seconds, microseconds; } timeval; int gettimeofday(timeval *now, void *zone);')
+local clock = ffi.new('timeval')
+local function now_ms()
+  ffi.C.gettimeofday(clock, nil)
+  return tonumber(clock.seconds) * 1000 + tonumber(clock.microseconds) / 1000
+end
 
 local counter = 0
 function setup(thread)
@@ -26,6 +34,20 @@ function init(arguments)
   start = 'POST ' .. arguments[2] .. ' HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n'
   at = 0
   total = #heads
+  local per_second = tonumber(arguments[4]) / threads
+  if per_second > 0 then
+    pace(per_second)
+  end
+end
+
+-- Requests have their times, whoever of the connections is free then: a slow answer makes nobody ask less.
+function pace(per_second)
+  local next_ms = now_ms()
+  function delay()
+    local now = now_ms()
+    next_ms = math.max(next_ms, now - 1000) + 1000 / per_second
+    return math.max(0, math.floor(next_ms - now))
+  end
 end
 
 function request()
