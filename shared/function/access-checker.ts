@@ -10,8 +10,9 @@ import type { HostConfig } from './host-config.ts'
 
 /** Failures come with each request while Redis is away; the log gets one in this time. */
 const logEveryMs = 5_000
-/** Who writes the directory is woken up, and not again before it could have done so. */
-const forgottenEveryMs = 5_000
+/** Who writes the directory is woken up, and not again before it could have done so; later and later when it cannot. */
+const firstPauseMs = 5_000
+const longestPauseMs = 60_000
 
 export function accessCheckerOf(config: HostConfig, log: Logger, registry: Registry, alarms: Alarms): AccessChecker {
   if (config.ACCESS_CONTROL === 'built-in') return createBuiltInChecker()
@@ -21,7 +22,8 @@ export function accessCheckerOf(config: HostConfig, log: Logger, registry: Regis
     registers: [registry],
   })
   let logAgainAtMs = 0
-  let wakeAgainAtMs = 0
+  let wakeAgainAtMs = Number.NEGATIVE_INFINITY
+  let pauseMs = firstPauseMs
   const checker = createAccessChecker({
     // Without it the host did not start.
     redisUrl: config.REDIS_URL!,
@@ -29,7 +31,8 @@ export function accessCheckerOf(config: HostConfig, log: Logger, registry: Regis
     onForgotten: () => {
       const nowMs = performance.now()
       if (nowMs < wakeAgainAtMs) return
-      wakeAgainAtMs = nowMs + forgottenEveryMs
+      pauseMs = nowMs - wakeAgainAtMs > longestPauseMs ? firstPauseMs : Math.min(longestPauseMs, pauseMs * 2)
+      wakeAgainAtMs = nowMs + pauseMs
       log.info('the access directory may have forgotten something: it is written again')
       for (const task of accessWriters) void alarms.set(task, Date.now(), { again: true })
     },
