@@ -1,5 +1,4 @@
 /** What the handlers of reconciliation need: connections, and runs under their lease. */
-import { Counter, Gauge } from 'prom-client'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { reconciliationCompleted, type SaleTerms } from '@stampede/eventing/catalogue/events.ts'
@@ -12,6 +11,7 @@ import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createLock, type HeldLock } from '@stampede/shared/redis/lock.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
 import { migrations } from './generated/migrations.ts'
+import { createMetrics } from './metrics.ts'
 import { createOtherFunctions } from './other-functions.ts'
 import { defaultBucketLimits } from './reconcile-bucket.ts'
 import { reconcileSale, type SaleResult } from './reconcile-sale.ts'
@@ -281,46 +281,4 @@ export function summarise(findings: readonly FoundInBucket[]): { kind: string; c
     count: of.reduce((sum, finding) => sum + finding.count, 0),
     repaired: of.every((finding) => finding.repaired >= finding.count),
   }))
-}
-
-function createMetrics(host: HostServices) {
-  const registers = [host.metrics]
-  const runs = new Counter({
-    name: 'stampede_reconciliation_runs_total',
-    help: 'Runs over one sale.',
-    labelNames: ['outcome'],
-    registers,
-  })
-  const found = new Counter({
-    name: 'stampede_reconciliation_findings_total',
-    help: 'Differences between Redis and orders, by kind and whether they were repaired.',
-    labelNames: ['kind', 'repaired'],
-    registers,
-  })
-  const openFindings = new Gauge({
-    name: 'stampede_reconciliation_open_findings',
-    help: 'Findings that the newest run of a sale left open: alert on any.',
-    labelNames: ['activity'],
-    registers,
-  })
-  const failed = new Counter({
-    name: 'stampede_reconciliation_failures_total',
-    help: 'Runs that did not finish.',
-    registers,
-  })
-  return {
-    failed,
-    note(outcome: string, findings: readonly FoundInBucket[], sale: SaleRef) {
-      runs.inc({ outcome })
-      let open = 0
-      for (const { kind, count, repaired } of findings) {
-        found.inc({ kind, repaired: 'yes' }, Math.min(count, repaired))
-        const left = count - Math.min(count, repaired)
-        if (left > 0) found.inc({ kind, repaired: 'no' }, left)
-        open += left
-      }
-      if (open > 0) openFindings.set({ activity: sale.activityId }, open)
-      else openFindings.remove({ activity: sale.activityId })
-    },
-  }
 }
