@@ -2,7 +2,9 @@
 import { z } from 'zod'
 import type { assignmentChanged, rolesChanged, userErased } from '@stampede/eventing/catalogue/identity-events.ts'
 import { createAccessDirectory } from '@stampede/shared/access/directory.ts'
+import { rolesCorrectionTtlMs } from '@stampede/shared/access/facts.ts'
 import type { Permission } from '@stampede/shared/access/permissions.ts'
+import { writeAtStart } from '@stampede/shared/access/write-at-start.ts'
 import { actorOf, systemActor, type AuditActor } from '@stampede/shared/audit/audit-event.ts'
 import type { HostServices, Principal, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
 import { connectEventDatabase, type ChangeContext } from '@stampede/shared/function/event-database.ts'
@@ -38,10 +40,6 @@ export type PermissionConfig = z.output<typeof permissionConfig>
 /** Pages of one pass over the directory, at most. */
 const maximumPages = 1_000
 const page = 200
-/** Corrections are written again for as long as a token from before the change may be valid. */
-const correctionMs = 20 * 60_000
-const firstPauseMs = 500
-const longestPauseMs = 30_000
 
 export type Permissions = ReturnType<typeof createPermissions>
 
@@ -114,23 +112,13 @@ export function createPermissions(config: PermissionConfig, host: HostServices, 
     let users: { tenantId: string; userId: string }[] = []
     for (let pages = 0; pages < maximumPages && !host.draining.aborted; pages++) {
       const after = users.at(-1) ?? { tenantId: '', userId: '' }
-      users = await listChangedUsers(database.forPlatform(), now() - correctionMs, after, page)
+      users = await listChangedUsers(database.forPlatform(), now() - rolesCorrectionTtlMs, after, page)
       for (const { tenantId, userId } of users) await correct(tenantId, userId)
       if (users.length < page) break
     }
   }
 
-  const begin = async () => {
-    for (let pauseMs = firstPauseMs; !host.draining.aborted; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
-      try {
-        return await writeDirectory()
-      } catch (error) {
-        host.log.warn({ err: error }, 'the access directory could not be written at start; it is tried again')
-        await pause(pauseMs, host.draining)
-      }
-    }
-  }
-  const begun = begin()
+  const begun = writeAtStart(writeDirectory, host)
 
   const rolesOf = async (tenantId: string) => {
     await schema()
@@ -212,17 +200,4 @@ async function mayHaveAdministrators(host: HostServices, tenantId: string): Prom
   const { state } = await host.access.load(tenantId)
   if (state === 'closed')
     throw new Problem('conflict', `The tenant ${tenantId} is closed or was never there.`, { extensions: { state } })
-}
-
-/** Ends early when the function drains. */
-function pause(durationMs: number, draining: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer)
-      draining.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = setTimeout(end, durationMs)
-    draining.addEventListener('abort', end)
-  })
 }

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { tenantChanged } from '@stampede/eventing/catalogue/identity-events.ts'
 import { createAccessDirectory } from '@stampede/shared/access/directory.ts'
 import type { TenantState } from '@stampede/shared/access/types.ts'
+import { writeAtStart } from '@stampede/shared/access/write-at-start.ts'
 import type { AuditActor } from '@stampede/shared/audit/audit-event.ts'
 import { gridAfter } from '@stampede/shared/alarms/grid.ts'
 import type { HostServices, ReceivedEvent } from '@stampede/shared/function/declaration.ts'
@@ -35,8 +36,6 @@ export type TenantConfig = z.output<typeof tenantConfig>
 const maximumTenants = 100_000
 const page = 200
 const measureEveryMs = 300_000
-const firstPauseMs = 500
-const longestPauseMs = 30_000
 
 export type Tenants = ReturnType<typeof createTenants>
 
@@ -143,17 +142,7 @@ export function createTenants(config: TenantConfig, host: HostServices, now: () 
   }
 
   /** At start: nobody can do anything before the directory is there. */
-  const begin = async () => {
-    for (let pauseMs = firstPauseMs; !host.draining.aborted; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
-      try {
-        return await writeDirectory()
-      } catch (error) {
-        host.log.warn({ err: error }, 'the access directory could not be written at start; it is tried again')
-        await pause(pauseMs, host.draining)
-      }
-    }
-  }
-  const begun = begin()
+  const begun = writeAtStart(writeDirectory, host)
 
   return {
     database,
@@ -195,17 +184,4 @@ export function createTenants(config: TenantConfig, host: HostServices, now: () 
       redis.disconnect()
     },
   }
-}
-
-/** Ends early when the function drains. */
-function pause(durationMs: number, draining: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer)
-      draining.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = setTimeout(end, durationMs)
-    draining.addEventListener('abort', end)
-  })
 }
