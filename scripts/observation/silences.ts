@@ -9,7 +9,10 @@ const stillFilledIn = 4
 
 export function silencesOf(samples: readonly Sample[]): Silence[] {
   const silences: Silence[] = []
-  const isSilent = ({ functions }: Sample) => Object.values(functions).every(({ pods }) => pods === undefined)
+  const isSilent = ({ functions, lag, stock }: Sample) =>
+    lag === undefined &&
+    stock === undefined &&
+    Object.values(functions).every((told) => Object.values(told).every((value) => value === undefined))
   for (const sample of samples) {
     if (!isSilent(sample)) continue
     const last = silences.at(-1)
