@@ -11,6 +11,8 @@ export type DeclaredRoute = {
   permission?: Permission
   bodyLimitBytes: number
   timeoutMs: number
+  /** It answers with server-sent events when it is asked to. */
+  streams?: true
 }
 
 /** Everything below a prefix, any method; what it is about the library behind it decides. */

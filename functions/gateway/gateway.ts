@@ -145,7 +145,8 @@ export function createGateway(dependencies: GatewayDependencies): RawHandler {
     exchange.route = route
     exchange.path = found.path
     exchange.query = target.query
-    exchange.stream = head.accept !== undefined && head.accept.includes('text/event-stream') && method === 'GET'
+    // Only where there are any: whoever asks for a stream elsewhere takes the place of an ordinary request.
+    exchange.stream = route.streams && head.accept !== undefined && head.accept.includes('text/event-stream')
     if (route.headers.length > 0) exchange.answerHeaders.push(...route.headers)
     if (head.bodyBytes > route.bodyLimitBytes || (head.bodyBytes < 0 && route.bodyLimitBytes === 0)) {
       return refuse(exchange, 'body-too-large', tooLarge(route.bodyLimitBytes))

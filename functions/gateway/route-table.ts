@@ -15,6 +15,8 @@ export type GatewayRoute = {
   bodyLimitBytes: number
   timeoutMs: number
   headerLimits: { count: number; bytes: number }
+  /** It answers with server-sent events when it is asked to. */
+  streams: boolean
   /** It may take as long as a stream; it uses the connections of streams. */
   long: boolean
   spread: Spread
@@ -65,6 +67,7 @@ export function createRouteTable(
         count: changed.headerCount ?? document.headers.count,
         bytes: changed.headerBytes ?? document.headers.bytes,
       },
+      streams: from.streams ?? false,
       long: timeoutMs > longMs,
       spread: spreads.get(from.function)!,
       limits: limitsOf(label, from.function),

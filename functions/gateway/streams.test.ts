@@ -39,6 +39,31 @@ test.serial('streams – each event arrives when it is sent, not at the end', as
   request.destroy()
 })
 
+test.serial('streams – asked for where there are none, it is an ordinary request', async (t) => {
+  const counts = async () => ({
+    streams: await gateway.metric('gateway_streams', { upstream: 'seckill' }),
+    inFlight: await gateway.metric('gateway_in_flight', { upstream: 'seckill' }),
+  })
+  for (const [path, expected] of [
+    [live, { streams: 1, inFlight: 0 }],
+    ['/api/v1/seckill/a1/challenge', { streams: 0, inFlight: 1 }],
+  ] as const) {
+    let arrived = false
+    let end: (() => void) | undefined
+    const query = behind((_request, response) => {
+      arrived = true
+      end = () => void response.writeHead(204).end()
+    })
+    const { request, answered } = open('GET', path + query, { accept: 'text/event-stream' })
+    request.end()
+    await until(() => arrived)
+    t.deepEqual(await counts(), expected, path)
+    end!()
+    await ended(await answered)
+    await until(async () => (await counts()).streams + (await counts()).inFlight === 0)
+  }
+})
+
 test.serial('streams – a client that goes away ends the request to the upstream', async (t) => {
   let gone = false
   const query = behind((_request, response) => {

@@ -58,6 +58,7 @@ function routeOf({ name }: AnyFunction, { method, path, options }: AnyRoute) {
     // What a GET sends as a body nobody reads.
     bodyLimitBytes: method === 'GET' ? 0 : (options.bodyLimitBytes ?? defaultBodyLimitBytes),
     timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
+    ...(options.mediaTypes?.includes('text/event-stream') ? { streams: true } : {}),
   }
 }
 
