@@ -1,7 +1,6 @@
 /** The gateway served for tests: real sockets, real Redis; what is behind it are servers of the test. */
-import { spawn, type ChildProcess } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -9,8 +8,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { z } from 'zod'
 import { serve } from '@stampede/shared/function/serve.ts'
+import { spawnFunction } from '@stampede/shared/testing/function-process.ts'
 import { createTestIdentity, type TestIdentity } from '@stampede/shared/testing/identity.ts'
-import { freePort, serviceAddresses } from '@stampede/shared/testing/services.ts'
+import { serviceAddresses } from '@stampede/shared/testing/services.ts'
 import { functionNames } from './declared.ts'
 import type { gatewayDocument } from './document.ts'
 import { gatewayFunction } from './index.ts'
@@ -137,39 +137,13 @@ export async function spawnGateway(
 ): Promise<GatewayProcess> {
   const identity = options.identity ?? (await createTestIdentity())
   const documents = await documentFolder(document)
-  const port = await freePort()
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts')], {
-    env: {
-      PATH: process.env['PATH'],
-      ...environmentOf(identity, upstreamUrl),
-      CONFIGURATION_FOLDER: documents.folder,
-      PORT: String(port),
-      HOST: '127.0.0.1',
-      DRAIN_DELAY_MS: '0',
-      ...options.environment,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const { url, child, output, stop } = await spawnFunction(import.meta.dirname, {
+    ...environmentOf(identity, upstreamUrl),
+    CONFIGURATION_FOLDER: documents.folder,
+    ...options.environment,
   })
-  let output = ''
-  const keep = (chunk: Buffer) => {
-    output = (output + chunk.toString()).slice(-8_000)
-  }
-  child.stdout.on('data', keep)
-  child.stderr.on('data', keep)
-  const end = () => child.kill('SIGKILL')
-  process.once('exit', end)
-  const exited = once(child, 'exit')
-  const url = `http://127.0.0.1:${port}`
-  await until(async () => {
-    if (child.exitCode !== null) throw new Error(`the gateway ended: ${output}`)
-    return (await fetch(`${url}/health/readiness`).catch(() => undefined))?.status === 200
-  })
-  const gateway = await testGateway(url, identity, documents, async () => {
-    child.kill('SIGTERM')
-    await exited
-    process.off('exit', end)
-  })
-  return Object.assign(gateway, { child, output: () => output })
+  const gateway = await testGateway(url, identity, documents, stop)
+  return Object.assign(gateway, { child, output })
 }
 
 async function testGateway(

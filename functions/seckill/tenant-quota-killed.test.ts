@@ -5,9 +5,9 @@ import { createAccessDirectory } from '@stampede/shared/access/directory.ts'
 import { createPasses, parsePassKeys } from '@stampede/shared/identity/pass.ts'
 import { connectRedis } from '@stampede/shared/redis/connect.ts'
 import { createSaleStore } from '@stampede/shared/sale/redis-sale-store.ts'
+import { spawnFunction, type FunctionProcess } from '@stampede/shared/testing/function-process.ts'
 import { createTestIdentity } from '@stampede/shared/testing/identity.ts'
 import { serviceAddresses, startRedis } from '@stampede/shared/testing/services.ts'
-import { spawnSeckill, type SeckillProcess } from './process.fixture.ts'
 import { leaseKey } from './tenant-quota-lease.ts'
 import { burstSeconds } from './tenant-quota-rate.ts'
 import { processesKey } from './tenant-quota-redis.ts'
@@ -24,7 +24,7 @@ const activityId = randomId('activity')
 const topic = randomId('seckill.orders')
 const passKeys = `k1:${randomBytes(32).toString('base64')}`
 const passes = createPasses({ keys: parsePassKeys(passKeys), now: Date.now })
-let processes: SeckillProcess[] = []
+let processes: FunctionProcess[] = []
 
 test.before(async () => {
   await createAccessDirectory(redis).putTenant(tenantId, { state: 'active', quota, version: 1 })
@@ -38,11 +38,13 @@ test.before(async () => {
     RELAY_TOPIC: topic,
     RELAY_PARTITIONS: '1',
     PASS_KEYS: passKeys,
+    LOG_LEVEL: 'warn',
+    K_SINK: 'http://127.0.0.1:9',
     ACCESS_CONTROL: 'directory',
     // A machine that is busy for a moment is not what this is about.
     ACCESS_STALE_MS: '10000',
   }
-  processes = await Promise.all(Array.from({ length: count }, () => spawnSeckill(environment)))
+  processes = await Promise.all(Array.from({ length: count }, () => spawnFunction(import.meta.dirname, environment)))
 })
 test.after.always(async () => {
   await Promise.all(processes.map((one) => one.stop()))
@@ -53,7 +55,7 @@ test.after.always(async () => {
 
 let buyers = 0
 /** One more buyer; what became of the press, or undefined when nobody answered. */
-async function press({ url }: SeckillProcess): Promise<string | undefined> {
+async function press({ url }: FunctionProcess): Promise<string | undefined> {
   const times = { issuedAtMs: Date.now(), expiresAtMs: Date.now() + 60_000 }
   const pass = passes.issue({ tenantId, userId: `buyer-${++buyers}`, activityId, device: '', ...times })
   const headers = { 'stampede-pass': pass, 'content-type': 'application/json' }
@@ -84,7 +86,7 @@ async function allKnowAll(): Promise<void> {
 }
 
 /** Units of the day that a process holds, used or not, as Redis knows it. */
-async function heldBy({ pid }: SeckillProcess): Promise<number> {
+async function heldBy({ child: { pid } }: FunctionProcess): Promise<number> {
   const [day] = await redis.keys(leaseKey(tenantId, '*'))
   const all = day === undefined ? {} : await redis.hgetall(day)
   const field = Object.keys(all).find((name) => name.includes(`-${pid}-`))
@@ -98,13 +100,13 @@ const bound = (shares: number, seconds: number) =>
 
 test('quotas – a process is killed with its part: never more than the quota, and the others have its rate, and all of the day but what it held', async (t) => {
   await allKnowAll()
-  const [killed, ...left] = processes as [SeckillProcess, ...SeckillProcess[]]
+  const [killed, ...left] = processes as [FunctionProcess, ...FunctionProcess[]]
   const outcomes = new Map(processes.map((one) => [one, { accepted: 0, passed: 0, exceeded: 0 }]))
   // Each knows the tenant when it has been asked once.
   for (const one of processes) await until(async () => (await press(one)) === 'accepted')
   const others = new Set<string>()
   const load = { on: true }
-  const pressOn = async (one: SeckillProcess) => {
+  const pressOn = async (one: FunctionProcess) => {
     const own = outcomes.get(one)!
     while (load.on) {
       const outcome = await press(one)
@@ -116,7 +118,7 @@ test('quotas – a process is killed with its part: never more than the quota, a
       else others.add(outcome)
     }
   }
-  const passedBy = (some: readonly SeckillProcess[]) => some.reduce((sum, one) => sum + outcomes.get(one)!.passed, 0)
+  const passedBy = (some: readonly FunctionProcess[]) => some.reduce((sum, one) => sum + outcomes.get(one)!.passed, 0)
   const beganMs = performance.now()
   const secondsSince = (ms: number) => (performance.now() - ms) / 1_000
   const loads = processes.flatMap((one) => [pressOn(one), pressOn(one)])

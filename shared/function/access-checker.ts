@@ -6,6 +6,7 @@ import { createAccessChecker } from '../access/checker.ts'
 import type { AccessChecker } from '../access/types.ts'
 import { accessWriters } from '../access/writers.ts'
 import type { Alarms } from '../alarms/alarms.ts'
+import { occasionally } from '../telemetry/occasionally.ts'
 import type { HostConfig } from './host-config.ts'
 
 /** Failures come with each request while Redis is away; the log gets one in this time. */
@@ -21,7 +22,9 @@ export function accessCheckerOf(config: HostConfig, log: Logger, registry: Regis
     help: 'Readings of the access directory that failed.',
     registers: [registry],
   })
-  let logAgainAtMs = 0
+  const report = occasionally((error: unknown) => log.warn({ error }, 'the access directory cannot be read'), {
+    everyMs: logEveryMs,
+  })
   let wakeAgainAtMs = Number.NEGATIVE_INFINITY
   let pauseMs = firstPauseMs
   const checker = createAccessChecker({
@@ -38,10 +41,7 @@ export function accessCheckerOf(config: HostConfig, log: Logger, registry: Regis
     },
     onError: (error) => {
       failures.inc()
-      const nowMs = performance.now()
-      if (nowMs < logAgainAtMs) return
-      logAgainAtMs = nowMs + logEveryMs
-      log.warn({ error }, 'the access directory cannot be read')
+      report(error)
     },
   })
   const age = new Gauge({

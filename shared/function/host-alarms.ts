@@ -4,6 +4,7 @@ import { Counter, type Registry } from 'prom-client'
 import { taskName } from '../alarms/alarm.ts'
 import { createAlarms, type Alarms } from '../alarms/alarms.ts'
 import { connectRedis } from '../redis/connect.ts'
+import { occasionally } from '../telemetry/occasionally.ts'
 import type { AnyFunction, FunctionAlarms } from './declaration.ts'
 
 /** Failures come with each alarm while Redis is away; the log gets one in this time. */
@@ -23,7 +24,9 @@ export function createHostAlarms(redisUrl: string | undefined, log: Logger, regi
     help: 'Alarms that Redis did not take at first; they are set as soon as it answers.',
     registers: [registry],
   })
-  let logAgainAtMs = 0
+  const report = occasionally((error: unknown) => log.warn({ error }, 'an alarm could not be set yet'), {
+    everyMs: logEveryMs,
+  })
   let alarms: Alarms | undefined
   const open = (url: string) =>
     createAlarms({
@@ -35,10 +38,7 @@ export function createHostAlarms(redisUrl: string | undefined, log: Logger, regi
       }),
       onFailure: (error) => {
         failures.inc()
-        const nowMs = performance.now()
-        if (nowMs < logAgainAtMs) return
-        logAgainAtMs = nowMs + logEveryMs
-        log.warn({ error }, 'an alarm could not be set yet')
+        report(error)
       },
     })
   return {

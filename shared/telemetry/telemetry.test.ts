@@ -39,10 +39,7 @@ test('log – an error is written with its stack and its cause', (t) => {
 test('occasionally – what is reported again and again is let through once a second', (t) => {
   const said: number[] = []
   let nowMs = 5
-  const report = occasionally(
-    (value: number) => said.push(value),
-    () => nowMs,
-  )
+  const report = occasionally((value: number) => said.push(value), { monotonicMs: () => nowMs })
   for (const atMs of [5, 6, 1_004, 1_005, 1_006, 9_000]) {
     nowMs = atMs
     report(atMs)
