@@ -3,6 +3,7 @@
  * on the same port when it ends or has lost its way. Whoever connects meanwhile is refused; then the same address leads there again.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 export type KeptProgram = {
   /** `127.0.0.1:port`, the same for its whole life. */
@@ -142,15 +143,6 @@ function addressSaid(child: ChildProcess, pattern: RegExp): Promise<string> {
   })
 }
 
-function pauseFor(durationMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, durationMs)
-    signal.addEventListener('abort', done)
-    if (signal.aborted) done()
-  })
-}
+/** Ends early, without an error, when it is aborted. */
+const pauseFor = (durationMs: number, signal: AbortSignal): Promise<void> =>
+  sleep(durationMs, undefined, { signal }).catch(() => {})

@@ -6,6 +6,7 @@
  * all before: write it with what the lock protects and refuse smaller ones there.
  */
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster, Redis } from 'ioredis'
 import * as scripts from '@stampede/lua/generated/scripts.ts'
 import { runScript } from './run-script.ts'
@@ -187,14 +188,5 @@ async function withTimeout<T>(promise: Promise<T>, timeoutMs: number): Promise<T
 }
 
 /** Ends early, without an error, when the signal is aborted: the caller looks at it. */
-function pause(durationMs: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, durationMs)
-    signal?.addEventListener('abort', done, { once: true })
-  })
-}
+const pause = (durationMs: number, signal: AbortSignal | undefined): Promise<void> =>
+  sleep(durationMs, undefined, signal ? { signal } : {}).catch(() => {})
