@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import alarmTasks from '@stampede/eventing/generated/alarm-tasks.json' with { type: 'json' }
+import { measureStorage } from '@stampede/shared/access/storage-quota.ts'
 import { accessWriters } from '@stampede/shared/access/writers.ts'
 import { everyFunction } from './index.ts'
 
@@ -61,6 +62,6 @@ test('alarms – each that is set is for a task of the function that has alarms'
   t.true(looked >= 10, String(looked))
 })
 
-test('alarms – whoever writes the access directory can be woken up', (t) => {
-  for (const task of accessWriters) t.true(withAlarm.has(task), task)
+test('alarms – those that one function sets for another are for tasks that have alarms', (t) => {
+  for (const task of [...accessWriters, measureStorage]) t.true(withAlarm.has(task), task)
 })

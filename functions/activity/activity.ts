@@ -180,7 +180,7 @@ export function createActivityService(config: ActivityConfig, host: HostServices
       await schema()
       return countRows(database.forTenant(tenantId), most)
     },
-    mustHaveRoom: (tenantId: string) => mustHaveRoom(host.access, tenantId),
+    mustHaveRoom: (tenantId: string) => mustHaveRoom(host, tenantId, now),
     /** Activities that the tenant may have at once; undefined: any number. */
     activityQuota: async (tenantId: string) =>
       (host.access.quotaSync(tenantId) ?? (await host.access.load(tenantId)).quota).activities,

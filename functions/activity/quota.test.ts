@@ -1,6 +1,9 @@
 /** How many activities a tenant may have. With a real access directory, which says so. */
 import test from 'ava'
 import { createAccessDirectory } from '@stampede/shared/access/directory.ts'
+import { measureEveryMs } from '@stampede/shared/access/storage-quota.ts'
+import type { TenantQuota } from '@stampede/shared/access/types.ts'
+import { alarmsSet, ownAlarms } from '@stampede/shared/testing/alarms.ts'
 import { startStage, type Stage } from './testing.ts'
 
 let stage: Stage
@@ -87,4 +90,20 @@ test('storage – a tenant over its quota of rows creates nothing more, and what
   t.is((await tenant.command(activityId, 'cancel')).status, 200)
   await mark(false, 3)
   t.is((await until(201)).status, 201)
+})
+
+test('storage – what a tenant with a quota of rows creates is counted within minutes', async (t) => {
+  const counts = () => alarmsSet('tenant/measure-storage', stage.redis)
+  const create = async (quota: TenantQuota) => {
+    const tenant = await stage.tenant()
+    await createAccessDirectory(stage.redis).putTenant(tenant.tenantId, { state: 'active', quota, version: 1 })
+    t.is((await tenant.call('POST', '/api/v1/activities', draft())).status, 201)
+  }
+  await create({ activities: 5 })
+  t.deepEqual(await counts(), [], 'there is nothing to be counted')
+  const beforeMs = Date.now()
+  await create({ storageRows: 1_000 })
+  const [dueMs = 0] = await ownAlarms('tenant/measure-storage', () => true, stage.redis)
+  t.true(dueMs > beforeMs && dueMs <= Date.now() + 2 * measureEveryMs, String(dueMs - beforeMs))
+  t.is(dueMs % measureEveryMs, 0, 'all who create in these minutes mean the same moment')
 })

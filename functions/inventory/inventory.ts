@@ -128,7 +128,7 @@ export function createInventory(config: InventoryConfig, host: HostServices, now
       await schema()
       return countRows(database.forTenant(tenantId), most)
     },
-    mustHaveRoom: (tenantId: string) => mustHaveRoom(host.access, tenantId),
+    mustHaveRoom: (tenantId: string) => mustHaveRoom(host, tenantId, now),
 
     async onScheduled(event: ReceivedEvent<SaleTerms>) {
       const { tenantId, activityId, startsAt } = event.data

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { tenantChanged } from '@stampede/eventing/catalogue/identity-events.ts'
 import { createAccessDirectory } from '@stampede/shared/access/directory.ts'
 import type { TenantState } from '@stampede/shared/access/types.ts'
+import { measureEveryMs } from '@stampede/shared/access/storage-quota.ts'
 import { writeAtStart } from '@stampede/shared/access/write-at-start.ts'
 import type { AuditActor } from '@stampede/shared/audit/audit-event.ts'
 import { gridAfter } from '@stampede/shared/alarms/grid.ts'
@@ -35,7 +36,6 @@ export type TenantConfig = z.output<typeof tenantConfig>
 /** Tenants that one pass writes into the directory, at most; more would need a directory of another kind. */
 const maximumTenants = 100_000
 const page = 200
-const measureEveryMs = 300_000
 
 export type Tenants = ReturnType<typeof createTenants>
 

@@ -53,4 +53,5 @@ export const alarmsOf = (alarms: Alarms, functionName: string, now: () => number
   set: async (task, atMs) => void (await alarms.set(taskName(functionName, task), atMs)),
   beforeCommit: async (task, atMs) =>
     void (await alarms.set(taskName(functionName, task), Math.max(atMs, now() + commitMs))),
+  ofOther: async (task, atMs) => void (await alarms.set(task, atMs)),
 })

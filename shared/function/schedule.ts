@@ -1,4 +1,5 @@
 /** Work that time starts: by a schedule, and by an alarm when something is due. */
+import type { TaskName } from '../alarms/alarm.ts'
 
 /** Work that a PingSource starts; `cron` has five fields, in UTC. The PingSource's data is `{ function, task }`. */
 export type Schedule<Dependencies> = {
@@ -17,7 +18,7 @@ export type ScheduleOptions = {
   alarm?: boolean
 }
 
-/** Alarms of a function's own tasks. */
+/** Alarms of a function's own tasks, and of one that another function has because of what is done here. */
 export type FunctionAlarms = {
   /**
    * The task is to run at this moment (ms since 1970), or up to a second later. Called before the commit of what makes it due, as
@@ -26,6 +27,8 @@ export type FunctionAlarms = {
   set: (task: string, atMs: number) => Promise<void>
   /** The same for what is committed in the next seconds: it does not ring before that, and would find nothing. */
   beforeCommit: (task: string, atMs: number) => Promise<void>
+  /** As `set`, for a task of another function. */
+  ofOther: (task: TaskName, atMs: number) => Promise<void>
 }
 
 export function every<Dependencies>(
