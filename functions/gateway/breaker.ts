@@ -25,8 +25,8 @@ export type Breaker = {
   wouldEnter(nowMs: number): boolean
   succeeded(permit: Permit, nowMs: number): void
   failed(permit: Permit, nowMs: number): void
-  /** The client went away: nothing was learnt. */
-  forgotten(permit: Permit): void
+  /** It says nothing of the upstream: the client went away. */
+  forgotten(permit: Permit, nowMs: number): void
   /** Until it may be tried again. */
   remainingMs(nowMs: number): number
   settings: BreakerSettings

@@ -52,6 +52,24 @@ test.serial('breaker – opens when an upstream fails, spares it, and closes aft
   t.true((await gateway.metric('gateway_breaker_transitions_total', { state: 'half-open' })) >= 1)
 })
 
+test.serial('breaker – an answer that breaks off after its head is a failure', async (t) => {
+  const upstream = await startUpstream((_request, response) => {
+    response.writeHead(200, { 'content-length': '10' }).write('half', () => response.destroy())
+  })
+  const gateway = await configured(upstream, {
+    ...noLimits,
+    upstreams: { seckill: { breaker: { minimumRequests: 20, failureShare: 0.5, openMs: 60_000, probes: 2 } } },
+  })
+  t.teardown(() => upstream.stop())
+  for (let count = 0; count < 20; count++) {
+    const answer = await fetch(gateway.url + live)
+    t.is(answer.status, 200)
+    await t.throwsAsync(answer.text())
+  }
+  t.is((await fetch(gateway.url + live)).status, 503)
+  t.is(upstream.count, 20)
+})
+
 test.serial(
   'overflow – what the first upstream has no hands for goes to the second, and nothing is lost',
   async (t) => {

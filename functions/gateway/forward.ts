@@ -178,13 +178,13 @@ class Attempt implements Dispatcher.DispatchHandler {
     // What an upstream says in between is between it and us.
     if (status < 200) return
     const { exchange, effects } = this.sending
-    const nowMs = effects.now()
-    const { settings, breaker } = this.upstream
-    this.upstream.answered(nowMs - this.sentMs)
-    if (settings.breaker.statuses.includes(status)) breaker.failed(this.permit, nowMs)
-    else breaker.succeeded(this.permit, nowMs)
-    this.settled = true
+    const { settings } = this.upstream
+    this.upstream.answered(effects.now() - this.sentMs)
+    if (settings.breaker.statuses.includes(status)) this.settle('failed')
+    // What lasts for minutes has begun well; anything else is known when it is over.
+    else if (this.long) this.settle('succeeded')
     if (settings.retries.statuses.includes(status) && this.mayRepeat()) {
+      this.settle('succeeded')
       effects.measures.retried(this.upstream.name, 'status')
       controller.abort(again)
       return
@@ -222,6 +222,7 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.leave()
+    this.settle('succeeded')
     const { response } = this.sending.exchange
     if (!response.writableEnded) response.end()
   }
@@ -230,16 +231,12 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.leave()
     const { exchange, effects } = this.sending
     if (error === again) return this.repeat()
-    const nowMs = effects.now()
     const own = this.cancelled !== undefined
-    if (!this.settled) {
-      if (own) this.upstream.breaker.forgotten(this.permit)
-      else this.upstream.breaker.failed(this.permit, nowMs)
-      this.settled = true
-    }
+    const impossible = codeOf(error) === 'UND_ERR_INVALID_ARG'
+    this.settle(own || impossible ? 'forgotten' : 'failed')
     if (this.refusal) return exchange.refuse(this.refusal)
     if (own || exchange.over) return
-    if (codeOf(error) === 'UND_ERR_INVALID_ARG') {
+    if (impossible) {
       return exchange.refuse(new Problem('invalid-request', 'The request cannot be passed on.', { cause: error }))
     }
     effects.failed(this.upstream.name, this.address.url, error)
@@ -250,7 +247,7 @@ class Attempt implements Dispatcher.DispatchHandler {
       return
     }
     const notSent = this.controller === undefined
-    if (notSent) this.upstream.leaveOut(this.address, nowMs)
+    if (notSent) this.upstream.leaveOut(this.address, effects.now())
     if (this.mayRepeat(notSent)) {
       effects.measures.retried(this.upstream.name, notSent ? 'not-sent' : 'failure')
       return this.repeat()
@@ -274,6 +271,13 @@ class Attempt implements Dispatcher.DispatchHandler {
     const waitMs = sending.effects.random() * this.upstream.settings.retries.backoffMs
     sending.exchange.cancel = undefined
     setTimeout(() => attempt(sending, this), waitMs)
+  }
+
+  /** Tells the breaker once: what is known first counts. */
+  settle(outcome: 'succeeded' | 'failed' | 'forgotten'): void {
+    if (this.settled) return
+    this.settled = true
+    this.upstream.breaker[outcome](this.permit, this.sending.effects.now())
   }
 
   /** The upstream is rid of it. */
