@@ -59,6 +59,10 @@ export class EventConsumer {
   #leftovers: Promise<unknown> = Promise.resolve()
   readonly #commits: Commits
   #commitTimer: NodeJS.Timeout | undefined
+  /** An event to deliver came since the last commit. */
+  #took = false
+  /** The last commit was left out. */
+  #waited = false
   /** A question to Kafka that is open: its client must not be closed before, or it would connect anew. */
   #asked: Promise<unknown> = Promise.resolve()
   #stopping = false
@@ -146,7 +150,7 @@ export class EventConsumer {
     this.#running.resolve()
     // Stopped while it began: the group must not keep a member that takes nothing.
     if (this.#stopping) await consumer.disconnect()
-    else this.#commitTimer ??= setInterval(() => void this.#commits.commit(), commitIntervalMs)
+    else this.#commitTimer ??= setInterval(() => this.#commitOrWait(), commitIntervalMs)
   }
 
   /** Starts, and goes on trying when it fails; `joined` tells when it worked. */
@@ -173,6 +177,14 @@ export class EventConsumer {
         'consumer could not leave its group',
       )
     })
+  }
+
+  /** What was only passed over is committed every other time: reading it again costs little, and most groups of a flow want none of it. */
+  #commitOrWait(): void {
+    this.#waited = !this.#waited && !this.#took && [...this.#partitions.values()].every(({ lanes }) => lanes.size === 0)
+    if (this.#waited) return
+    this.#took = false
+    void this.#commits.commit()
   }
 
   /** Before joining again: starts nothing more, waits for what runs, commits. Nothing to do when there are no partitions yet. */
@@ -286,6 +298,7 @@ export class EventConsumer {
       const message = readRecord(plan, log, topic, partition, record)
       if (message && plan.filter(message.attributes)) {
         state.lanes.push(offset, record.key?.toString() ?? '', message)
+        this.#took = true
       } else {
         filtered += 1
         state.lanes.skip(offset)
@@ -301,7 +314,8 @@ export class EventConsumer {
     await payload.heartbeat()
     // Every consumer group fetches every event of the topic: under load they come in batches, not one by one. The first event after
     // a pause in the flow is not held up.
-    await sleep(state.gather.pauseMs(batch.messages.length, performance.now()))
+    const { length } = batch.messages
+    await sleep(state.gather.pauseMs(length, length - filtered, performance.now()))
   }
 
   #restartLater(broken: Consumer): void {

@@ -85,8 +85,8 @@ export async function setUpConsumer(
     return consumer
   }
   const committed = async (partition = 0) => {
-    const [found] = await admin.fetchOffsets({ groupId: topic, topics: [topic] })
-    return Number(found!.partitions.find((one) => one.partition === partition)!.offset)
+    const all = await fetchCommitted(admin, { groupId: topic, topics: [topic] })
+    return Number(all.find((one) => one.partition === partition)!.offset)
   }
   return { topic, plan, produce, create, start, committed }
 }
