@@ -88,6 +88,8 @@ export async function setUpConsumer(
     const all = await fetchCommitted(admin, { groupId: topic, topics: [topic] })
     return Number(all.find((one) => one.partition === partition)!.offset)
   }
+  // A Kafka that has just begun must know who looks after this group, else the consumer fails at first.
+  await committed()
   return { topic, plan, produce, create, start, committed }
 }
 
