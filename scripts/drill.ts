@@ -78,10 +78,17 @@ await runCommand(async ({ say, defer }) => {
     return managed
   }
   const lastSecond = new LastSecond()
+  /** Else its log is no file of this machine. */
+  const redisIsHere = running.pids().redis !== undefined
   const kill = async (target: DrillTarget) => {
     if (!isService(target)) return processOf(target).kill()
     await running.kill(target, 'SIGKILL')
-    if (target === 'redis') say(`redis: ${lastSecond.forget()} bytes of its last second cut off its log`)
+    if (target !== 'redis') return
+    say(
+      redisIsHere
+        ? `redis: ${lastSecond.forget()} bytes of its last second cut off its log`
+        : 'redis: runs in a container, so the last second of its log is not cut off',
+    )
   }
   const results: DrillResult[] = []
   for (const target of options.only.length > 0
@@ -95,7 +102,7 @@ await runCommand(async ({ say, defer }) => {
         signingKey: identity.signingKey,
         say,
         watch: async (name) => {
-          if (name === 'redis') await lastSecond.watch(running.environment.REDIS_URL)
+          if (name === 'redis' && redisIsHere) await lastSecond.watch(running.environment.REDIS_URL)
         },
         kill,
         restart: (name) => (isService(name) ? running.restart(name) : processOf(name).start()),

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { parseArguments } from './lib/arguments.ts'
 import { sayToTerminal as say } from './lib/terminal.ts'
 import { ensureServices, SetupError, stampedeFolder } from './services/ensure.ts'
-import { endProcesses, readRecord, Records, stateOf } from './services/records.ts'
-import { serviceNames, type ServiceEnvironment } from './services/types.ts'
+import { checks } from './services/checks.ts'
+import { endServices, readRecord, Records, stateOf, type RunRecord } from './services/records.ts'
+import { serviceNames, variableOf, type ServiceEnvironment, type ServiceName } from './services/types.ts'
 import { isAlive } from './setup/processes.mjs'
 
 const options = parseArguments({
@@ -16,7 +17,7 @@ const options = parseArguments({
   },
   notes: [
     '  up       starts them and prints the variables that make other commands use them',
-    '  down     ends them; their data stays in .stampede/services',
+    '  down     ends them; their data stays in .stampede/services, or in volumes of the engine',
     '  status   says which of them run',
   ],
 })
@@ -27,14 +28,26 @@ function printVariables(environment: ServiceEnvironment): void {
   for (const [name, value] of Object.entries(environment)) console.log(`export ${name}='${value}'`)
 }
 
+/** Whether it is up, for people; undefined when not. */
+async function stateOfService(record: RunRecord | undefined, name: ServiceName): Promise<string | undefined> {
+  const port = record?.ports[name]?.[0]
+  const one = record?.processes.find((process) => process.name === name)
+  if (one) return isAlive(one) ? `process ${one.pid}, port ${port}` : undefined
+  const address = record?.environment?.[variableOf[name]]
+  if (!record?.containers || !address) return undefined
+  const answers = await checks[name](address).catch(() => undefined)
+  return answers && `in ${record.containers.engine}, port ${port}`
+}
+
 async function up(): Promise<void> {
   const record = readRecord(folder)
-  if (record?.environment && record.processes.length > 0 && record.processes.every(isAlive)) {
+  const states = await Promise.all(serviceNames.map((name) => stateOfService(record, name)))
+  if (record?.environment && states.every((state) => state !== undefined)) {
     say('They are up already.')
     printVariables(record.environment)
     return
   }
-  if (record) await endProcesses(record)
+  if (record) await endServices(record)
   const services = await ensureServices({
     purpose: 'services',
     say,
@@ -50,21 +63,21 @@ async function up(): Promise<void> {
 
 async function down(): Promise<void> {
   const record = readRecord(folder)
-  const ended = record ? await endProcesses(record) : 0
+  const ended = record ? await endServices(record) : ''
   if (record) new Records(folder, true).ended()
-  say(ended === 0 ? 'None was up.' : `Ended ${ended} ${ended === 1 ? 'process' : 'processes'}.`)
+  say(ended === '' ? 'None was up.' : `Ended ${ended}.`)
 }
 
-function status(): void {
+async function status(): Promise<void> {
   const record = readRecord(folder)
   for (const name of serviceNames) {
-    const one = record?.processes.find((process) => process.name === name)
-    say(one && isAlive(one) ? `${name}: up, process ${one.pid}, port ${record?.ports[name]?.[0]}` : `${name}: down`)
+    const state = await stateOfService(record, name)
+    say(`${name}: ${state === undefined ? 'down' : `up, ${state}`}`)
   }
   if (record?.environment && stateOf(record) === 'busy') printVariables(record.environment)
 }
 
-const actions: Record<string, () => Promise<void> | void> = { up, down, status }
+const actions: Record<string, () => Promise<void>> = { up, down, status }
 const action = actions[options.positionals.length === 1 ? (options.positionals[0] as string) : '']
 if (!action) {
   say('Say what to do: npm run services -- up, down or status')

@@ -9,7 +9,8 @@ import { join, relative, resolve } from 'node:path'
 import { isFree } from '@stampede/shared/testing/free-port.ts'
 import { formatDuration, type Say } from '../lib/terminal.ts'
 import { tryLock } from '../setup/lock.mjs'
-import { findEngine, startContainers } from './engine.ts'
+import { projectOf, startContainers } from './containers.ts'
+import { findEngine } from './engine.ts'
 import { givenService } from './given.ts'
 import { startKafka } from './local/kafka.ts'
 import type { LocalOptions } from './local/local-service.ts'
@@ -17,7 +18,7 @@ import { startMariadb } from './local/mariadb.ts'
 import { startRedis } from './local/redis.ts'
 import { browserPackages, installPackages, lookAround, neededPackages } from './packages.ts'
 import { choosePorts, usualPorts } from './ports.ts'
-import { cleanUpAfterCrashes, endProcesses, readRecord, Records, stateOf } from './records.ts'
+import { cleanUpAfterCrashes, endServices, readRecord, Records, stateOf } from './records.ts'
 import {
   SetupError,
   titleOf,
@@ -78,8 +79,8 @@ export async function ensureServices(options: EnsureOptions): Promise<Services> 
     return servicesOf(running, given, async () => {})
   }
 
-  const ended = await cleanUpAfterCrashes(stampedeFolder)
-  if (ended > 0) say(`Ended ${ended} ${ended === 1 ? 'process' : 'processes'} that an earlier run had left behind.`)
+  for (const ended of await cleanUpAfterCrashes(stampedeFolder))
+    say(`Ended ${ended} that an earlier run had left behind.`)
   const folder = await claimFolder(options)
   try {
     const started = await startOwn(own, folder, options)
@@ -123,7 +124,8 @@ async function claimFolder(options: EnsureOptions): Promise<RunFolder> {
       unlock()
       continue
     }
-    if (record && state === 'stale') await endProcesses(record)
+    // What an engine that does not answer cannot end does not run either.
+    if (record && state === 'stale') await endServices(record).catch((error: Error) => say(error.message))
     if (number > 1) say(`Another run uses the usual data folder; this one uses ${relative(process.cwd(), path)}.`)
     const records = new Records(path, options.outlives ?? false)
     records.write()
@@ -152,16 +154,24 @@ async function startOwn(
     try {
       return await startContainers({
         engine,
-        project: `stampede-${folder.name.replaceAll(/[^a-z0-9]+/g, '-')}`,
+        project: projectOf(folder.path, folder.name),
         need: own,
         ports: await portsOf(own, folder, options),
         password: containerPassword(folder),
         keepData: folder.keepData,
+        outlives: options.outlives ?? false,
+        starting: (containers) => folder.records.startsContainers(containers),
         say,
       })
     } catch (error) {
       if (!(error instanceof SetupError)) throw error
+      if (process.env['STAMPEDE_ENGINE'])
+        throw new SetupError(
+          `${error.message}\nNext: mend it, or leave engines out: STAMPEDE_ENGINE=none (Debian's packages are used instead).`,
+          { cause: error },
+        )
       say(`${error.message}\nThe containers cannot be used; going on without them.`)
+      folder.records.startsContainers(undefined)
     }
   }
   const packages = [
@@ -276,7 +286,10 @@ function servicesOf(
     pids: () => Object.fromEntries(running.flatMap(({ name, pid }) => (pid === undefined ? [] : [[name, pid]]))),
     stop: () =>
       (stopping ??= (async () => {
-        await Promise.allSettled(running.map((service) => service.stop()))
+        const results = await Promise.allSettled(running.map((service) => service.stop()))
+        const failed = results.find((result) => result.status === 'rejected')
+        // The record stays, and the next run ends what could not be ended now.
+        if (failed) throw failed.reason
         await release()
       })()),
     kill: (target, signal = 'SIGKILL') => find(target).kill(signal),

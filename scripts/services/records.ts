@@ -1,18 +1,22 @@
 /**
- * Which processes a run has started, written down beside its data. When a run dies without stopping them, the next one reads
- * it and ends exactly those: a process is named by its id and the time of its start, so that no other is ever hit.
+ * Which processes or containers a run has started, written down beside its data. When a run dies without stopping them, the
+ * next one reads it and ends exactly those: a process is named by its id and the time of its start, so that no other is ever
+ * hit, and containers by the compose project of the run.
  */
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { tryLock } from '../setup/lock.mjs'
 import { isAlive, ownIdentity, startTimeOf } from '../setup/processes.mjs'
-import type { ServiceEnvironment } from './types.ts'
+import { endContainers, type ContainerRecord } from './containers.ts'
+import { SetupError, type ServiceEnvironment } from './types.ts'
 
 export type ProcessIdentity = { pid: number; startTime: string }
 export type RunRecord = {
   /** The command that started them; undefined: they are kept up on their own (`npm run services -- up`). */
   owner?: ProcessIdentity | undefined
   processes: (ProcessIdentity & { name: string })[]
+  containers?: ContainerRecord | undefined
   ports: Record<string, [number, number]>
   environment?: ServiceEnvironment | undefined
 }
@@ -37,6 +41,11 @@ export class Records {
     this.write()
   }
 
+  startsContainers(containers: ContainerRecord | undefined): void {
+    this.record.containers = containers
+    this.write()
+  }
+
   write(): void {
     const temporary = `${this.#file}.${process.pid}`
     writeFileSync(temporary, JSON.stringify(this.record, undefined, 2), { mode: 0o600 })
@@ -47,6 +56,7 @@ export class Records {
   ended(): void {
     if (!existsSync(this.#file)) return
     this.record.processes = []
+    this.record.containers = undefined
     this.record.owner = undefined
     this.record.environment = undefined
     this.write()
@@ -67,19 +77,29 @@ export function readRecord(folder: string): RunRecord | undefined {
  * - `free`: nothing of it runs
  * - `stale`: its processes run and their owner is dead
  * - `busy`: its owner lives, or its processes are kept up on their own
+ *
+ * Containers that were not ended count as running: only the engine knows better.
  */
 export function stateOf(
   record: RunRecord | undefined,
   alive: (identity: ProcessIdentity) => boolean = isAlive,
 ): 'free' | 'stale' | 'busy' {
   if (!record) return 'free'
-  const running = record.processes.some(alive)
+  const running = record.containers !== undefined || record.processes.some(alive)
   if (record.owner) return alive(record.owner) ? 'busy' : running ? 'stale' : 'free'
   return running ? 'busy' : 'free'
 }
 
-/** Ends the processes of a record that still are what they were. Returns how many. */
-export async function endProcesses(record: RunRecord): Promise<number> {
+/** Ends what a record names, as far as it still is what it was. Returns what was ended, for people; empty when nothing was. @throws SetupError when the engine of its containers does not answer */
+export async function endServices(record: RunRecord): Promise<string> {
+  const ended = await endProcesses(record)
+  const processes = ended === 0 ? [] : [`${ended} ${ended === 1 ? 'process' : 'processes'}`]
+  if (record.containers === undefined) return processes.join('')
+  await endContainers(record.containers)
+  return [...processes, `the containers of ${record.containers.project}`].join(' and ')
+}
+
+async function endProcesses(record: RunRecord): Promise<number> {
   const living = record.processes.filter((one) => isAlive(one))
   for (const one of living) signal(one, 'SIGTERM')
   const deadline = Date.now() + endLimitMs
@@ -97,17 +117,34 @@ function signal(identity: ProcessIdentity, name: NodeJS.Signals): void {
   }
 }
 
-/** Ends what crashed runs left behind and deletes their temporary data. Returns the number of processes ended. */
-export async function cleanUpAfterCrashes(stampedeFolder: string): Promise<number> {
+/**
+ * Ends what crashed runs left behind and deletes their temporary data. Returns what was ended, for people. Containers of an
+ * engine that does not answer now are left for the next time.
+ */
+export async function cleanUpAfterCrashes(stampedeFolder: string): Promise<string[]> {
   const runs = join(stampedeFolder, 'runs')
   const temporary = existsSync(runs) ? readdirSync(runs).map((name) => join(runs, name)) : []
   const kept = existsSync(stampedeFolder) ? readdirSync(stampedeFolder).map((name) => join(stampedeFolder, name)) : []
-  let ended = 0
+  const ended: string[] = []
   for (const folder of [...temporary, ...kept]) {
     const record = readRecord(folder)
     const state = stateOf(record)
-    if (record && state === 'stale') ended += await endProcesses(record)
-    if (record && state !== 'busy' && temporary.includes(folder)) rmSync(folder, { recursive: true, force: true })
+    if (!record || state === 'busy') continue
+    if (state === 'stale') {
+      // Nobody else ends the same, or begins to use the folder, meanwhile.
+      const unlock = tryLock(join(folder, 'lock'))
+      if (!unlock) continue
+      try {
+        ended.push(await endServices(record))
+        new Records(folder, true).ended()
+      } catch (error) {
+        if (!(error instanceof SetupError)) throw error
+        continue
+      } finally {
+        unlock()
+      }
+    }
+    if (temporary.includes(folder)) rmSync(folder, { recursive: true, force: true })
   }
   return ended
 }

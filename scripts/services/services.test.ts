@@ -293,7 +293,7 @@ test('record – what a crashed run left behind is ended, and nothing else', asy
     processes: [{ name: 'redis', ...identityOf(innocent.pid as number) }],
   })
   await write(kept, { ports: {}, processes: [{ name: 'redis', ...identityOf(innocent.pid as number) }] })
-  t.is(await cleanUpAfterCrashes(stampede), 1)
+  t.deepEqual(await cleanUpAfterCrashes(stampede), ['1 process'])
   t.true(isAlive(identityOf(innocent.pid as number)))
   t.is(stray.signalCode ?? 'SIGTERM', 'SIGTERM')
   t.is(startTimeOf(stray.pid as number), undefined)
