@@ -6,6 +6,7 @@ import { createConsumer, rebalanceTimeoutMs } from '@stampede/shared/kafka/conne
 import { assignerThatWaits } from './before-join.ts'
 import { Commits, type CommittedPartition } from './commits.ts'
 import type { Deliver } from './deliver.ts'
+import { FirstOffsets, type FirstOffsetsOptions } from './first-offsets.ts'
 import { Gather } from './gather.ts'
 import { Lanes } from './lanes.ts'
 import type { EngineLog } from './log.ts'
@@ -13,29 +14,24 @@ import type { ConsumerMetrics } from './metrics.ts'
 import type { ConsumerPlan } from './plan.ts'
 import { readRecord } from './read-record.ts'
 
-export type StartOffset = { topic: string; partition: number; offset: string }
-
-export type EventConsumerOptions = {
+export type EventConsumerOptions = Omit<FirstOffsetsOptions, 'plan'> & {
   kafka: Kafka
   plan: ConsumerPlan
   deliver: Deliver
   log: EngineLog
   metrics: ConsumerMetrics
-  /** Where partitions without a committed offset begin, so that nothing that is produced from now on is skipped. */
-  startOffsets: readonly StartOffset[]
   /** Deliveries at once for each partition. */
   concurrency: number
   /** Records of a partition held in memory before fetching pauses. */
   maximumHeld: number
   commitIntervalMs: number
   sessionTimeoutMs: number
-  /** What the group has committed by now: someone else may have fixed the first offsets in the meantime. */
-  fetchCommitted: () => Promise<readonly StartOffset[]>
 }
 
 type Partition = CommittedPartition & { lanes: Lanes<EventMessage>; gather: Gather }
 
 const restartPauseMs = 1_000
+const fixAgainMs = 200
 /** Each consumer asks Kafka about all of its partitions so often while nothing happens, and so does each other one in each engine. */
 export const fetchWaitMs = 1_000
 /**
@@ -63,16 +59,13 @@ export class EventConsumer {
   #took = false
   /** The last commit was left out. */
   #waited = false
-  /** A question to Kafka that is open: its client must not be closed before, or it would connect anew. */
-  #asked: Promise<unknown> = Promise.resolve()
   #stopping = false
   #isJoined = false
-  /** First offsets that are committed, by whomever. */
-  readonly #fixed = new Set<StartOffset>()
-  #firstOffsets = new Map<string, bigint>()
+  readonly #firstOffsets: FirstOffsets
 
   constructor(options: EventConsumerOptions) {
     this.#options = options
+    this.#firstOffsets = new FirstOffsets(options)
     this.#commits = new Commits({
       name: options.plan.name,
       log: options.log,
@@ -107,19 +100,9 @@ export class EventConsumer {
     }))
   }
 
-  /** Where the group began or had come to when this consumer got the partition. */
-  async firstOffset(admin: Admin, topic: string, partition: number): Promise<bigint> {
-    const key = `${topic}/${partition}`
-    const known = this.#firstOffsets.get(key)
-    if (known !== undefined) return known
-    const { plan, startOffsets } = this.#options
-    const found = await admin.fetchOffsets({ groupId: plan.groupId, topics: [topic] })
-    for (const { partition: number, offset } of found[0]?.partitions ?? []) {
-      const start = startOffsets.find((one) => one.topic === topic && one.partition === number)
-      // -1: nothing is committed yet.
-      this.#firstOffsets.set(`${topic}/${number}`, BigInt(offset === '-1' ? (start?.offset ?? 0) : offset))
-    }
-    return this.#firstOffsets.get(key) ?? 0n
+  /** See `FirstOffsets.find`. */
+  firstOffset(admin: Admin, topic: string, partition: number): Promise<bigint> {
+    return this.#firstOffsets.find(admin, topic, partition)
   }
 
   async start(): Promise<void> {
@@ -169,7 +152,7 @@ export class EventConsumer {
     this.#pauses.abort()
     await closing
     clearTimeout(timer)
-    await this.#asked
+    await this.#firstOffsets.asked
     await this.#commits.commit()
     await this.#consumer?.disconnect().catch((error: unknown) => {
       this.#options.log.warn(
@@ -218,7 +201,7 @@ export class EventConsumer {
     this.#pauses = new AbortController()
     this.#leftovers = Promise.all([this.#leftovers, ...old.map(({ lanes }) => lanes.close())])
     this.#partitions = new Map()
-    this.#firstOffsets = new Map()
+    this.#firstOffsets.forget()
     for (const [topic, partitions] of Object.entries(assignment)) {
       if (!this.#stopping) consumer.resume([{ topic, partitions }])
       for (const partition of partitions) this.#partitions.set(`${topic}/${partition}`, this.#open(topic, partition))
@@ -246,35 +229,13 @@ export class EventConsumer {
     return { topic, partition, committed: undefined, lanes, gather: new Gather() }
   }
 
-  /** Commits the first offsets: without them a crash before the first commit would skip what came meanwhile. */
   async #fixStart(consumer: Consumer): Promise<void> {
-    if (this.#stopping) return
-    const assignment = this.#partitions
-    const mine = this.#options.startOffsets.filter(
-      (start) => !this.#fixed.has(start) && assignment.has(`${start.topic}/${start.partition}`),
-    )
-    const places = mine.map(({ topic, partition }) => ({ topic, partitions: [partition] }))
-    // Nothing may be read from a place that is not sure yet.
-    consumer.pause(places)
+    const partitions = this.#partitions
+    const isCurrent = () => this.#partitions === partitions && !this.#stopping
+    if (!isCurrent()) return
+    const assignment = { has: (place: string) => partitions.has(place), isCurrent, running: this.#running.promise }
     try {
-      if (mine.length > 0) {
-        // Another engine may have begun this group a moment ago, with the offsets of an earlier moment: those count.
-        const asked = this.#options.fetchCommitted()
-        this.#asked = asked.catch(() => {})
-        const committed = await asked
-        // Before `run` has returned, kafkajs drops commits without a word.
-        await this.#running.promise
-        // The next assignment does this for itself.
-        if (this.#partitions !== assignment || this.#stopping) return
-        const missing = mine.filter(({ topic, partition }) => {
-          const found = committed.find((one) => one.topic === topic && one.partition === partition)
-          return found === undefined || found.offset === '-1'
-        })
-        for (const offset of missing) consumer.seek(offset)
-        if (missing.length > 0) await consumer.commitOffsets([...missing])
-        for (const offset of mine) this.#fixed.add(offset)
-        if (this.#partitions === assignment) consumer.resume(places)
-      }
+      if (!(await this.#firstOffsets.fix(consumer, assignment))) return
       this.#isJoined = true
       this.#joined.resolve()
     } catch (error) {
@@ -282,7 +243,7 @@ export class EventConsumer {
         { consumer: this.name, error: (error as Error).message },
         'first offsets could not be fixed, will repeat',
       )
-      if (!this.#stopping) setTimeout(() => this.#partitions === assignment && void this.#fixStart(consumer), 200)
+      setTimeout(() => isCurrent() && void this.#fixStart(consumer), fixAgainMs)
     }
   }
 

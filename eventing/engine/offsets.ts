@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Admin } from 'kafkajs'
-import type { StartOffset } from './consumer.ts'
+import type { StartOffset } from './first-offsets.ts'
 import { ManifestError } from './load-manifests.ts'
 import type { ConsumerPlan } from './plan.ts'
 
