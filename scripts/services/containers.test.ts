@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { serviceAddresses } from '@stampede/shared/testing/services.ts'
-import { projectOf, startContainers, type ContainerRecord } from './containers.ts'
+import { endContainers, projectOf, startContainers, type ContainerRecord } from './containers.ts'
 import { ensureServices } from './ensure.ts'
 import { cleanUpAfterCrashes, Records, stateOf } from './records.ts'
 import { SetupError } from './types.ts'
@@ -21,10 +21,11 @@ echo "$*" >> '${calls}'
 case "$*" in
   ${answers}
   'version --format '* | 'compose version') exit 0 ;;
-  ps*) test -e '${folder}/removed' || echo c1 ;;
-  'network ls'*) echo n1 ;;
+  ps*) echo 'WARN: rootless' >&2; test -e '${folder}/removed' || echo c1 ;;
+  'network ls'*) echo 'WARN: rootless' >&2; test -e '${folder}/gone' || echo n1 ;;
+  'network rm'*) touch '${folder}/gone' ;;
   'volume ls'*) echo v1 ;;
-  'rm '*) touch '${folder}/removed' ;;
+  'rm '*) touch '${folder}/removed'; echo c1 ;;
 esac`
   await writeFile(join(folder, 'docker'), script)
   await chmod(join(folder, 'docker'), 0o755)
@@ -82,7 +83,7 @@ test.serial('containers – what is kept is stopped in order, and its volumes st
   const [redis] = await start(true)
   await redis?.stop()
   const all = await calls()
-  t.true(all.includes('stop -t 20 c1'))
+  t.true(all.includes('stop -t 10 c1'))
   t.true(all.includes('rm --force --volumes c1'))
   t.false(all.some((call) => call.startsWith('volume')))
 })
@@ -142,10 +143,18 @@ test.serial('containers – of a run that died are ended by the next, when the e
   t.deepEqual(await cleanUpAfterCrashes(stampede), [])
   t.true(existsSync(crashed))
   const { calls } = await engine(t)
-  t.deepEqual(await cleanUpAfterCrashes(stampede), ['the containers of p', 'the containers of p'])
+  t.deepEqual(await cleanUpAfterCrashes(stampede), ['the containers of p'])
   t.false(existsSync(crashed))
   t.is((await calls()).filter((call) => call.startsWith('rm ')).length, 1)
   t.deepEqual(await cleanUpAfterCrashes(stampede), [])
+})
+
+test.serial('containers – which are gone already are nothing to tell of', async (t) => {
+  const { start } = await engine(t)
+  const records: ContainerRecord[] = []
+  const [redis] = await start(true, records)
+  await redis?.stop()
+  t.false(await endContainers(records[0]!))
 })
 
 test('record – containers count as running until they are ended', (t) => {

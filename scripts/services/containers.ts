@@ -76,9 +76,10 @@ export async function startContainers(options: ContainerOptions): Promise<Runnin
   }
   const record: ContainerRecord = { engine: engine.name, project, keepData }
   options.starting(record)
-  // Also when this process ends without stopping them. After SIGKILL the next run does it.
+  // Also when this process ends without stopping them. After SIGKILL the next run does it. The pause is for a compose command
+  // that is ended, too, and may have one more container under way.
   const endAtExit = () => {
-    spawn('sh', ['-c', endScript(record)], { detached: true, stdio: 'ignore' }).unref()
+    spawn('sh', ['-c', `sleep 1\n${endScript(record)}`], { detached: true, stdio: 'ignore' }).unref()
   }
   if (!outlives) process.once('exit', endAtExit)
   const end = async () => {
@@ -126,6 +127,7 @@ async function composeUp(options: ContainerOptions): Promise<string> {
   const { code, output } = await run(findProgram(command) ?? command, all, {
     limitMs: upLimitMs,
     environment: composeEnvironment(options),
+    endsWithUs: !options.outlives,
   })
   if (code !== 0) throw new SetupError(`${engine.compose.join(' ')} up failed:\n${endOf(output)}`)
   return output
@@ -133,11 +135,11 @@ async function composeUp(options: ContainerOptions): Promise<string> {
 
 const endOf = (output: string) => output.trim().split('\n').slice(-lastLines).join('\n')
 
-/** What the engine's own program prints. @throws SetupError */
+/** What the engine's own program prints; its warnings are on standard error. @throws SetupError */
 async function ask(engine: EngineName, ...args: string[]): Promise<string> {
-  const { code, output } = await run(findProgram(engine) ?? engine, args, { limitMs: engineLimitMs })
+  const { code, output, printed } = await run(findProgram(engine) ?? engine, args, { limitMs: engineLimitMs })
   if (code !== 0) throw new SetupError(`${engine} ${args[0]} failed:\n${endOf(output)}`)
-  return output.trim()
+  return printed.trim()
 }
 
 const projectLabel = 'com.docker.compose.project'
@@ -183,17 +185,23 @@ async function mustRun(record: ContainerRecord, name: ServiceName, upOutput: str
   const state = await ask(record.engine, 'inspect', '--format', '{{.State.Status}}', container)
   if (state === 'running' || state === 'restarting') return
   const errors = upOutput.split('\n').filter((line) => /error/i.test(line))
-  const reason = (await ask(record.engine, 'logs', container).catch(() => '')) || errors.join('\n')
+  const logs = await run(findProgram(record.engine) ?? record.engine, ['logs', container], { limitMs: engineLimitMs })
+  const reason = logs.output.trim() || errors.join('\n')
   throw new SetupError(`The container of ${titleOf[name]} does not run (${state}):\n${endOf(reason)}`)
 }
 
-/** Ends containers that run, and takes away what belongs to the project. @throws SetupError when the engine does not answer */
-export async function endContainers(record: ContainerRecord): Promise<void> {
-  const { code, output } = await run('sh', ['-c', endScript(record)], { limitMs: engineLimitMs })
+/**
+ * Ends containers that run, and takes away what belongs to the project. Returns whether there was anything.
+ * @throws SetupError when the engine does not answer
+ */
+export async function endContainers(record: ContainerRecord): Promise<boolean> {
+  const { code, output, printed } = await run('sh', ['-c', endScript(record)], { limitMs: engineLimitMs })
   if (code !== 0)
     throw new SetupError(
       `The containers of ${record.project} in ${record.engine} could not be ended:\n${endOf(output)}`,
     )
+  // The engine names what it took away.
+  return output.trim() !== ''
 }
 
 /**
@@ -204,7 +212,7 @@ export function endScript({ engine, project, keepData }: ContainerRecord): strin
   const program = `'${(findProgram(engine) ?? engine).replaceAll("'", `'\\''`)}'`
   const filter = `--quiet --filter 'label=${projectLabel}=${project}'`
   // What is kept is written to the end first: Kafka and MariaDB take a few seconds.
-  const stop = keepData ? 'stop -t 20' : 'kill'
+  const stop = keepData ? 'stop -t 10' : 'kill'
   const each = (list: string, remove: string) =>
     `found=$(${program} ${list} ${filter}) || exit 1; if [ -n "$found" ]; then ${remove}; fi`
   return [

@@ -11,13 +11,13 @@ export type Engine = {
   compose: readonly string[]
 }
 
-type Try = (command: readonly string[]) => Promise<RunResult>
+type Try = (command: readonly string[]) => Promise<Pick<RunResult, 'code'>>
 
 const answerLimitMs = 4_000
 
 const tryToRun: Try = async ([command, ...args]) => {
   const path = findProgram(command as string)
-  return path ? run(path, args, { limitMs: answerLimitMs }) : { code: 127, output: 'not installed' }
+  return path ? run(path, args, { limitMs: answerLimitMs }) : { code: 127 }
 }
 
 /** An engine that answers and has a compose command. `STAMPEDE_ENGINE=none` leaves engines out, `docker` or `podman` takes only that one. */

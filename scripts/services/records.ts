@@ -94,9 +94,9 @@ export function stateOf(
 export async function endServices(record: RunRecord): Promise<string> {
   const ended = await endProcesses(record)
   const processes = ended === 0 ? [] : [`${ended} ${ended === 1 ? 'process' : 'processes'}`]
-  if (record.containers === undefined) return processes.join('')
-  await endContainers(record.containers)
-  return [...processes, `the containers of ${record.containers.project}`].join(' and ')
+  const { containers } = record
+  const had = containers !== undefined && (await endContainers(containers))
+  return [...processes, ...(had ? [`the containers of ${containers.project}`] : [])].join(' and ')
 }
 
 async function endProcesses(record: RunRecord): Promise<number> {
@@ -135,7 +135,8 @@ export async function cleanUpAfterCrashes(stampedeFolder: string): Promise<strin
       const unlock = tryLock(join(folder, 'lock'))
       if (!unlock) continue
       try {
-        ended.push(await endServices(record))
+        const what = await endServices(record)
+        if (what !== '') ended.push(what)
         new Records(folder, true).ended()
       } catch (error) {
         if (!(error instanceof SetupError)) throw error

@@ -126,7 +126,7 @@ test('installation – removes no other package', (t) => {
 })
 
 const engineOf = (answers: Record<string, number>, environment = {}) =>
-  findEngine(environment, async (command) => ({ code: answers[command.slice(0, 2).join(' ')] ?? 127, output: '' }))
+  findEngine(environment, async (command) => ({ code: answers[command.slice(0, 2).join(' ')] ?? 127 }))
 
 test('engine – none when nothing answers or no compose command is there', async (t) => {
   t.is(await engineOf({}), undefined)
