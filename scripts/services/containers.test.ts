@@ -43,13 +43,17 @@ esac`
         .trim()
         .split('\n')
         .map((call) => call.replaceAll(` ${label}`, '')),
-    start: (keepData: boolean, records: ContainerRecord[] = []) =>
+    /** The Redis of the tests answers there. */
+    start: (
+      keepData: boolean,
+      records: ContainerRecord[] = [],
+      port = Number(new URL(serviceAddresses().redisUrl).port),
+    ) =>
       startContainers({
         engine: { name: 'docker', compose: ['docker', 'compose'] },
         project: 'p',
         need: ['redis'],
-        // The Redis of the tests answers there.
-        ports: { redis: [Number(new URL(serviceAddresses().redisUrl).port), 0], mariadb: [2, 0], kafka: [3, 0] },
+        ports: { redis: [port, 0], mariadb: [2, 0], kafka: [3, 0] },
         password: 's3',
         keepData,
         outlives: true,
@@ -97,27 +101,27 @@ test.serial('containers – are killed and started again by the engine: not ever
   t.deepEqual((await calls()).slice(1), [find, 'kill --signal SIGKILL c1', 'wait c1', find, 'start c1'])
 })
 
-test.serial('containers – one that ended at once is not waited for, and its last lines say why', async (t) => {
-  const { folder } = await engine(t, `inspect*) echo exited ;;\n  logs*) echo no space left >&2 ;;`)
-  const beganMs = performance.now()
-  const error = await t.throwsAsync(
-    startContainers({
-      engine: { name: 'docker', compose: ['docker', 'compose'] },
-      project: 'p',
-      need: ['redis'],
-      ports: { redis: [1, 0], mariadb: [2, 0], kafka: [3, 0] },
-      password: '',
-      keepData: false,
-      outlives: true,
-      starting: () => {},
-      say: () => {},
-    }),
-    { instanceOf: SetupError },
-  )
-  t.is(error?.message, 'The container of Redis does not run (exited):\nno space left')
-  t.true(performance.now() - beganMs < 60_000)
-  t.true(existsSync(join(folder, 'removed')))
-})
+for (const [what, answers, expected] of [
+  [
+    'one that ended at once is not waited for, and its last lines say why',
+    'inspect*) echo exited ;;\n  logs*) echo no space left >&2 ;;',
+    'The container of Redis does not run (exited):\nno space left',
+  ],
+  [
+    'one that was never made is not waited for, though podman-compose succeeded',
+    '*--detach*) echo some words; echo Error: no such image >&2 ;;\n  ps*) exit 0 ;;',
+    'docker has no container for Redis\nError: no such image',
+  ],
+] as const) {
+  test.serial(`containers – ${what}`, async (t) => {
+    const { start } = await engine(t, answers)
+    const beganMs = performance.now()
+    // Nothing listens on the first port.
+    const error = await t.throwsAsync(start(false, [], 1), { instanceOf: SetupError })
+    t.is(error?.message, expected)
+    t.true(performance.now() - beganMs < 60_000)
+  })
+}
 
 test.serial('containers – an engine that was asked for and fails is an error with the next step', async (t) => {
   const { folder } = await engine(t, `*'up --detach'*) echo the port is taken >&2; exit 1 ;;`)

@@ -181,13 +181,19 @@ async function waitForAnswer(
 }
 
 async function mustRun(record: ContainerRecord, name: ServiceName, upOutput: string): Promise<void> {
-  const container = await containerOf(record, name)
+  const errors = endOf(
+    upOutput
+      .split('\n')
+      .filter((line) => /error/i.test(line))
+      .join('\n'),
+  )
+  const container = await containerOf(record, name).catch((error: SetupError) => {
+    throw new SetupError(`${error.message}\n${errors}`.trim(), { cause: error })
+  })
   const state = await ask(record.engine, 'inspect', '--format', '{{.State.Status}}', container)
   if (state === 'running' || state === 'restarting') return
-  const errors = upOutput.split('\n').filter((line) => /error/i.test(line))
   const logs = await run(findProgram(record.engine) ?? record.engine, ['logs', container], { limitMs: engineLimitMs })
-  const reason = logs.output.trim() || errors.join('\n')
-  throw new SetupError(`The container of ${titleOf[name]} does not run (${state}):\n${endOf(reason)}`)
+  throw new SetupError(`The container of ${titleOf[name]} does not run (${state}):\n${endOf(logs.output) || errors}`)
 }
 
 /**
