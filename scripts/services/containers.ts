@@ -207,7 +207,7 @@ export async function endContainers(record: ContainerRecord): Promise<boolean> {
       `The containers of ${record.project} in ${record.engine} could not be ended:\n${endOf(output)}`,
     )
   // The engine names what it took away.
-  return output.trim() !== ''
+  return printed.trim() !== ''
 }
 
 /**
