@@ -15,6 +15,7 @@ export type Waiting = { world: RolloutWorld; beat: Beat; signal?: AbortSignal }
 const lookEveryMs = 1_000
 const routeWithinMs = 120_000
 const createWithinMs = 60_000
+const latestWithinMs = 120_000
 /** Knative says "False" for a moment while a revision's pod restarts. */
 const falseForMs = 10_000
 
@@ -82,6 +83,25 @@ export async function awaitReady({ world, beat, signal }: Waiting, name: string,
         `the revision was not ready within ${withinMs / 1_000} s: ${await whyNotReady(world, name, revision)}`,
       )
     await world.clock.sleep(lookEveryMs, signal)
+  }
+}
+
+/** The revision of the Service's template. @throws StepFailure with what it or its pods say */
+export async function awaitLatest(waiting: Waiting): Promise<string> {
+  const { cluster, clock } = waiting.world
+  for (const untilMs = clock.nowMs() + latestWithinMs; ;) {
+    const service = await cluster.readService()
+    const { latestCreatedRevisionName: created = '', latestReadyRevisionName: ready } = service.status ?? {}
+    // Before that its status is of the template before.
+    if (isObserved(service) && created !== '') {
+      if (created === ready) return created
+      await awaitReady(waiting, created, Math.max(0, untilMs - clock.nowMs()))
+    }
+    if (clock.nowMs() >= untilMs)
+      throw new StepFailure(
+        `the latest revision (${created === '' ? 'none' : created}) was not ready within ${latestWithinMs / 1_000} s`,
+      )
+    await clock.sleep(lookEveryMs, waiting.signal)
   }
 }
 

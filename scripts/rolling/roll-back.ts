@@ -1,5 +1,5 @@
 /** The ways back: all traffic to the stable revision by its name, in one patch, from wherever a rollout stopped. */
-import { awaitRoutes, type Waiting } from './await-revision.ts'
+import { awaitLatest, awaitRoutes, StepFailure, type Waiting } from './await-revision.ts'
 import { conditionOf, imageOf, type KnativeService } from './kube-objects.ts'
 import type { RolloutWorld } from './rollout-cluster.ts'
 import { readState, type RolloutState } from './rollout-state.ts'
@@ -101,28 +101,34 @@ export async function undo(world: RolloutWorld, options: { keepTag: boolean }): 
   return state
 }
 
-/** Traffic follows the latest revision again, after a way back has pinned it. @throws TrafficError */
+/** Traffic follows the latest revision again, after a way back has pinned it; one that is on its way is waited for. @throws TrafficError */
 export async function releaseTraffic(world: RolloutWorld): Promise<{ state: RolloutState; revision: string }> {
   const at = world.clock.timestamp()
-  let latest = ''
+  stateToRelease(await world.cluster.readService())
+  const latest = await awaitLatest(patiently(world)).catch((error: unknown) => {
+    if (error instanceof StepFailure) throw new TrafficError(`${error.message}, so traffic stays where it is.`)
+    throw error
+  })
   let released: RolloutState | undefined
   await writeService(world.cluster, (service) => {
-    const state = readState(service)
-    const { name } = service.metadata
-    if (state === undefined || state.phase === 'running')
-      throw new TrafficError(
-        state ? `A rollout of ${name} is half-way; end it first: --abort` : `There was no rollout of ${name}.`,
-      )
-    latest = service.status?.latestReadyRevisionName ?? ''
-    if (latest === '' || latest !== service.status?.latestCreatedRevisionName)
-      throw new TrafficError(
-        `The latest revision of ${name} (${service.status?.latestCreatedRevisionName ?? 'none'}) is not ready, so traffic stays where it is.`,
-      )
-    if (imageOf(service.spec.template.spec) === state.candidate.image && state.phase !== 'finished')
-      throw new TrafficError(`The template of ${name} has the image that was rolled back: ${state.candidate.image}.`)
+    const state = stateToRelease(service)
+    if (service.status?.latestReadyRevisionName !== latest)
+      throw new TrafficError(`Somebody else changes ${service.metadata.name}, so traffic stays where it is.`)
     released = { ...state, phase: 'released', at }
     return { state: released, traffic: followLatest(tagsOfOthers(service.spec.traffic ?? [], state.tag)) }
   })
   await awaitRoutes(patiently(world), new Map([[latest, 100]]))
   return { state: released as unknown as RolloutState, revision: latest }
+}
+
+function stateToRelease(service: KnativeService): RolloutState {
+  const state = readState(service)
+  const { name } = service.metadata
+  if (state === undefined || state.phase === 'running')
+    throw new TrafficError(
+      state ? `A rollout of ${name} is half-way; end it first: --abort` : `There was no rollout of ${name}.`,
+    )
+  if (imageOf(service.spec.template.spec) === state.candidate.image && state.phase !== 'finished')
+    throw new TrafficError(`The template of ${name} has the image that was rolled back: ${state.candidate.image}.`)
+  return state
 }

@@ -330,7 +330,8 @@ test('release – traffic follows the latest revision again, but not the failed 
   const cluster = clusterWith({ errorShare: 1 })
   const { world } = fakeWorld(cluster)
   await rollOut(world, fakePlan)
-  cluster.advance(5_000)
+  // The way back has just made a revision of the old image, which is not ready yet.
+  t.not(cluster.object.status?.latestCreatedRevisionName, cluster.object.status?.latestReadyRevisionName)
   await releaseTraffic(world)
   t.deepEqual(cluster.object.spec.traffic, [{ latestRevision: true, percent: 100 }])
   t.deepEqual(cluster.shares(), { old: 100 })
@@ -338,5 +339,18 @@ test('release – traffic follows the latest revision again, but not the failed 
   cluster.setImage(fakePlan.image)
   cluster.advance(5_000)
   await t.throwsAsync(releaseTraffic(world), { instanceOf: TrafficError, message: /rolled back/ })
+  t.deepEqual(cluster.shares(), { old: 100 })
+})
+
+test('release – a latest revision that does not get ready gets no traffic, and is told with its reason', async (t) => {
+  const cluster = clusterWith({ errorShare: 1 })
+  const { world } = fakeWorld(cluster)
+  await rollOut(world, fakePlan)
+  cluster.behaviours.set('dev.example/order:never', { readyAfterMs: Infinity })
+  cluster.setImage('dev.example/order:never')
+  await t.throwsAsync(releaseTraffic(world), {
+    instanceOf: TrafficError,
+    message: /not ready within \d+ s: .*OOMKilled.*, so traffic stays where it is/,
+  })
   t.deepEqual(cluster.shares(), { old: 100 })
 })
