@@ -24,7 +24,7 @@ const options = parseArguments({
     yes: { type: 'boolean', help: 'install what is missing without asking' },
   },
   notes: [
-    'Redis runs with appendonly and appendfsync everysec; its drill also cuts the last second off its log, as a loss of power does. Each drill is a sale of 5,000 units and 6,000 buyers.',
+    'Redis runs with appendonly and appendfsync everysec; its drill also cuts the last second off its log, as a loss of power does (unless it runs in a container). Each drill is a sale of 5,000 units and 6,000 buyers.',
     'oversold: live units beyond the stock. lost: a purchase that got a 202 and is in no store, neither ordered nor given back.',
     'double: buyers with more than one live unit. whole again: from the kill until a purchase pressed after it is stored',
     'and nothing that was accepted before is missing. Exit code 1 when one of them is not 0, or whole again takes over 30 s.',

@@ -47,7 +47,11 @@ async function up(): Promise<void> {
     printVariables(record.environment)
     return
   }
-  if (record) await endServices(record)
+  if (record) {
+    // An engine that does not answer runs none of them either.
+    await endServices(record).catch((error: Error) => say(error.message))
+    new Records(folder, true).ended()
+  }
   const services = await ensureServices({
     purpose: 'services',
     say,

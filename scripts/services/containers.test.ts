@@ -161,6 +161,13 @@ test.serial('containers – which are gone already are nothing to tell of', asyn
   t.false(await endContainers(records[0]!))
 })
 
+test.serial('containers – an engine that is gone is an error with the next step', async (t) => {
+  await engine(t, `*) echo Cannot connect >&2; exit 1 ;;`)
+  const ending = endContainers({ engine: 'docker', project: 'p', keepData: true })
+  const error = await t.throwsAsync(ending, { instanceOf: SetupError })
+  t.regex(error?.message ?? '', /of p in docker could not be ended:\nCannot connect\nNext: start docker/)
+})
+
 test('record – containers count as running until they are ended', (t) => {
   const containers: ContainerRecord = { engine: 'docker', project: 'p', keepData: true }
   const owner = { pid: 1, startTime: '1' }

@@ -204,7 +204,7 @@ export async function endContainers(record: ContainerRecord): Promise<boolean> {
   const { code, output, printed } = await run('sh', ['-c', endScript(record)], { limitMs: engineLimitMs })
   if (code !== 0)
     throw new SetupError(
-      `The containers of ${record.project} in ${record.engine} could not be ended:\n${endOf(output)}`,
+      `The containers of ${record.project} in ${record.engine} could not be ended:\n${endOf(output)}\nNext: start ${record.engine}, then the same command again.`,
     )
   // The engine names what it took away.
   return printed.trim() !== ''
