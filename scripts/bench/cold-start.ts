@@ -11,7 +11,8 @@ import { buildTarget } from '../building/build-target.ts'
 import { functionEnvironment } from '../building/environment.ts'
 import { findTargets } from '../building/targets.ts'
 import { freePort } from '@stampede/shared/testing/free-port.ts'
-import { endsWithThisProcess, repositoryFolder } from '../sale/child.ts'
+import { endsWithThisProcess } from '../lib/child-life.ts'
+import { repositoryFolder } from '../sale/child.ts'
 import { median, rounded, type BenchContext, type BenchFigures } from './context.ts'
 
 const answerWithinMs = 30_000

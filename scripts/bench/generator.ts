@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { endsWithThisProcess } from '../sale/child.ts'
+import { endsWithThisProcess } from '../lib/child-life.ts'
 import { cpuMicrosOf } from './process-figures.ts'
 
 export type Load = {

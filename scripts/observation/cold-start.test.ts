@@ -32,7 +32,7 @@ function stage(names: readonly string[]) {
       log.push(name)
       if (pods.get(name) !== 0) throw new Error(`${name} was not at zero`)
       pods.set(name, 2)
-      return { status: 200, durationMs: 100 }
+      return { status: 200, headers: {}, durationMs: 100 }
     },
     countPods: async () => pods.get(name)!,
   }))
@@ -54,18 +54,19 @@ test('cold start – every target is asked once a round, from zero pods, in turn
   )
 })
 
-test('cold start – a function that does not go to zero, or does not answer 200, ends the measure', async (t) => {
+test('cold start – a function that does not go to zero, or for which somebody else answers, ends the measure', async (t) => {
   const { targets, effects } = stage(['a'])
   await t.throwsAsync(
     measureColdStarts([{ ...targets[0]!, countPods: async () => 1 }], { rounds: 1, zeroWithinMs: 5_000 }, effects),
     { message: /a still has pods after 5 s/ },
   )
-  await t.throwsAsync(
+  const answering = (status: number, type: string) =>
     measureColdStarts(
-      [{ ...targets[0]!, send: async () => ({ status: 503, durationMs: 1 }) }],
+      [{ ...targets[0]!, send: async () => ({ status, headers: { 'content-type': type }, durationMs: 1 }) }],
       { rounds: 1, zeroWithinMs: 5_000 },
       effects,
-    ),
-    { message: /answered 503/ },
-  )
+    )
+  await t.throwsAsync(answering(503, 'application/problem+json'), { message: /answered 503/ })
+  await t.throwsAsync(answering(404, 'text/plain'), { message: /answered 404/ }, 'an ingress that knows no such name')
+  t.is((await answering(404, 'application/problem+json; charset=utf-8')).length, 1, 'the gateway hides its own pages')
 })

@@ -7,6 +7,7 @@ import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { endedByKernel, endsWithThisProcess } from '../lib/child-life.ts'
 
 export type ProcessPlan = {
   name: string
@@ -34,13 +35,6 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-/** However this process ends by itself, interrupted in the middle of something too, the child does not outlive it. */
-export function endsWithThisProcess(child: ChildProcess): void {
-  const end = () => child.kill('SIGKILL')
-  process.once('exit', end)
-  child.once('exit', () => process.off('exit', end))
-}
-
 /** A process that can be killed and started again with the same plan. */
 export class ManagedProcess {
   readonly plan: ProcessPlan
@@ -61,20 +55,17 @@ export class ManagedProcess {
   async start(): Promise<void> {
     await mkdir(dirname(this.plan.logFile), { recursive: true })
     const log = createWriteStream(this.plan.logFile, { flags: 'a' })
-    const child = spawn(
-      process.execPath,
-      [
-        '--disable-warning=TimeoutNegativeWarning',
-        '--disable-warning=ExperimentalWarning',
-        ...(this.plan.nodeArguments ?? []),
-        this.plan.entry,
-      ],
-      {
-        cwd: repositoryFolder,
-        env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...this.plan.environment },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    )
+    const [command, args] = endedByKernel(process.execPath, [
+      '--disable-warning=TimeoutNegativeWarning',
+      '--disable-warning=ExperimentalWarning',
+      ...(this.plan.nodeArguments ?? []),
+      this.plan.entry,
+    ])
+    const child = spawn(command, args, {
+      cwd: repositoryFolder,
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...this.plan.environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     child.stdout.pipe(log, { end: false })
     child.stderr.pipe(log, { end: false })
     endsWithThisProcess(child)

@@ -1,9 +1,9 @@
 /** A server as a child process: its output goes to a file, readiness is asked for, and it does not outlive us. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import { endedByKernel, endsWithThisProcess } from '../../lib/child-life.ts'
 import { SetupError } from '../types.ts'
 
 export type ServerCommand = {
@@ -24,12 +24,10 @@ export type ServerCommand = {
 }
 
 const pollMs = 50
-const setpriv = '/usr/bin/setpriv'
 
 export class ServerProcess {
   readonly #server: ServerCommand
   #child: ChildProcess | undefined
-  #killAtExit: () => void = () => {}
 
   constructor(server: ServerCommand) {
     this.#server = server
@@ -52,9 +50,7 @@ export class ServerProcess {
   async start(started: (pid: number) => void): Promise<void> {
     const { title, command, args, environment, logFile, outlives } = this.#server
     const log = await open(logFile, 'a')
-    // The kernel then ends the server when this process dies, even by SIGKILL.
-    const guarded = !outlives && existsSync(setpriv)
-    const [file, all] = guarded ? [setpriv, ['--pdeathsig', 'TERM', '--', command, ...args]] : [command, args]
+    const [file, all] = outlives ? [command, args] : endedByKernel(command, args)
     const child = spawn(file, all, {
       // A group of its own: Ctrl-C at the terminal must not end the servers before their clients.
       detached: true,
@@ -71,9 +67,7 @@ export class ServerProcess {
     if (outlives) {
       child.unref()
     } else {
-      this.#killAtExit = () => child.kill('SIGKILL')
-      process.once('exit', this.#killAtExit)
-      child.once('exit', () => process.off('exit', this.#killAtExit))
+      endsWithThisProcess(child)
     }
     try {
       await this.#waitUntilReady(() => failure)
