@@ -84,7 +84,7 @@ test('breaker – one probe that fails opens it again, and what the others say t
 test('breaker – a probe whose client goes away makes room for another', (t) => {
   const breaker = opened()
   const permits = [breaker.enter(5_000)!, breaker.enter(5_000)!]
-  breaker.forgotten(permits[0]!, 5_000)
+  breaker.forgotten(permits[0]!)
   t.truthy(breaker.enter(5_000))
 })
 

@@ -26,7 +26,7 @@ export type Breaker = {
   succeeded(permit: Permit, nowMs: number): void
   failed(permit: Permit, nowMs: number): void
   /** It says nothing of the upstream: the client went away. */
-  forgotten(permit: Permit, nowMs: number): void
+  forgotten(permit: Permit): void
   /** Until it may be tried again. */
   remainingMs(nowMs: number): number
   settings: BreakerSettings

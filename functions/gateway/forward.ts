@@ -184,6 +184,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     // What lasts for minutes has begun well; anything else is known when it is over.
     else if (this.long) this.settle('succeeded')
     if (settings.retries.statuses.includes(status) && this.mayRepeat()) {
+      // An answer all the same, unless its status counts as a failure.
       this.settle('succeeded')
       effects.measures.retried(this.upstream.name, 'status')
       controller.abort(again)

@@ -311,3 +311,12 @@ export const fakePlan: RolloutPlan = {
   readyWithinMs: 60_000,
   metrics: 'auto',
 }
+
+/** A cluster in which the image of `fakePlan` behaves like this. */
+export function clusterWith(candidate: Behaviour = {}): FakeCluster {
+  const cluster = new FakeCluster()
+  cluster.behaviours.set(fakePlan.image, candidate)
+  return cluster
+}
+
+export const templateImage = (cluster: FakeCluster) => imageOf(cluster.object.spec.template.spec).split(':')[1]

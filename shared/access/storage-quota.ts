@@ -15,7 +15,7 @@ export const measureStorage = taskName('tenant', 'measure-storage')
 export async function mustHaveRoom(
   { access, alarms }: Pick<HostServices, 'access' | 'alarms'>,
   tenantId: string,
-  now: () => number = Date.now,
+  now: () => number,
 ): Promise<void> {
   const { storageExceeded, quota } = await access.load(tenantId)
   if (storageExceeded) {
