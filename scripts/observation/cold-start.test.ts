@@ -1,26 +1,76 @@
 import test from 'ava'
-import { compareColdStarts, measureColdStarts, type ColdStartTarget } from './cold-start.ts'
+import {
+  coldStartLines,
+  compareColdStarts,
+  helloSpec,
+  measureColdStarts,
+  withoutSurroundings,
+  type ColdStartTarget,
+} from './cold-start.ts'
 
-test('cold start – medians and the ratio to hello', (t) => {
+test('cold start – medians and the ratios to hello and to the bare hello', (t) => {
   const results = compareColdStarts(
     new Map([
-      ['hello', [100, 300, 200]],
       ['order', [260, 240, 900]],
       ['activity', [200, 220]],
+      ['hello', [100, 300, 200]],
+      ['hello-bare', [100, 160, 90]],
     ]),
   )
   t.deepEqual(
-    results.map(({ name, medianMs, ratioToHello }) => [name, medianMs, ratioToHello]),
+    results.map(({ name, medianMs, ratioToHello, ratioToBareHello }) => [
+      name,
+      medianMs,
+      ratioToHello,
+      ratioToBareHello,
+    ]),
     [
-      ['hello', 200, 1],
-      ['order', 260, 1.3],
-      ['activity', 210, 1.05],
+      ['order', 260, 1.3, 2.6],
+      ['activity', 210, 1.05, 2.1],
+      ['hello', 200, 1, 2],
+      ['hello-bare', 100, 0.5, 1],
     ],
   )
+  t.is(coldStartLines(results)[0], '  order                260 ms   1.30 × hello   2.60 × hello-bare   (260, 240, 900)')
 })
 
 test('cold start – without hello there is no ratio', (t) => {
-  t.is(compareColdStarts(new Map([['order', [5]]]))[0]?.ratioToHello, null)
+  const results = compareColdStarts(new Map([['order', [5]]]))
+  t.is(results[0]?.ratioToHello, null)
+  t.is(results[0]?.ratioToBareHello, null)
+  t.is(coldStartLines(results)[0], '  order                  5 ms   (5)')
+})
+
+test("cold start – hello gets the function's pod, the bare hello only its resources and security", (t) => {
+  const resources = { limits: { cpu: '1' } }
+  const volumes = [{ name: 'temporary', emptyDir: {} }]
+  const container = {
+    name: 'user-container',
+    image: 'stampede/order',
+    command: ['node', 'order.js'],
+    args: ['--order'],
+    env: [{ name: 'A', value: 'b' }],
+    volumeMounts: [{ name: 'temporary', mountPath: '/tmp' }],
+    resources,
+  }
+  const hello = helloSpec({ timeoutSeconds: 60, volumes, containers: [container] }, 'stampede/hello')
+  t.deepEqual(hello, {
+    timeoutSeconds: 60,
+    volumes,
+    containers: [
+      {
+        name: 'user-container',
+        image: 'stampede/hello',
+        env: container.env,
+        volumeMounts: container.volumeMounts,
+        resources,
+      },
+    ],
+  })
+  t.deepEqual(withoutSurroundings(hello), {
+    timeoutSeconds: 60,
+    containers: [{ name: 'user-container', image: 'stampede/hello', resources }],
+  })
 })
 
 function stage(names: readonly string[]) {

@@ -12,15 +12,20 @@ import { getJsonPatiently, type KubeReader } from './kube-read.ts'
 import { countPods, type PodObject } from './pods.ts'
 import { podTotal } from './samples.ts'
 
+/** Of the same runtime, in the same pod as the first function: its resources, security, environment and volumes. */
 export const helloName = 'hello'
+/** The same without volumes and environment. Kubernetes looks for mounted volumes every 300 ms, so any volume costs a start that much or more. */
+export const bareHelloName = 'hello-bare'
 
 export type ColdStart = {
   name: string
   /** Milliseconds to the whole answer, one for each round. */
   roundsMs: number[]
   medianMs: number
-  /** To the median of hello; null without one. */
+  /** To the median of hello, what the function itself costs; null without one. */
   ratioToHello: number | null
+  /** To the median of the hello without volumes and environment; null without one. */
+  ratioToBareHello: number | null
 }
 
 export type ColdStartTarget = {
@@ -73,15 +78,19 @@ const isFromFunction = ({ status, headers }: Pick<RouteAnswer, 'status' | 'heade
   status === 200 || (status === 404 && headers['content-type']?.startsWith('application/problem+json') === true)
 
 export function compareColdStarts(measured: ReadonlyMap<string, readonly number[]>): ColdStart[] {
-  const hello = measured.get(helloName)
-  const helloMs = hello === undefined ? undefined : median(hello)
+  const ratioTo = (name: string, medianMs: number): number | null => {
+    const rounds = measured.get(name)
+    const otherMs = rounds === undefined ? 0 : median(rounds)
+    return otherMs === 0 ? null : Math.round((medianMs / otherMs) * 1_000) / 1_000
+  }
   return [...measured].map(([name, roundsMs]) => {
     const medianMs = median(roundsMs)
     return {
       name,
       roundsMs: [...roundsMs],
       medianMs,
-      ratioToHello: helloMs === undefined || helloMs === 0 ? null : Math.round((medianMs / helloMs) * 1_000) / 1_000,
+      ratioToHello: ratioTo(helloName, medianMs),
+      ratioToBareHello: ratioTo(bareHelloName, medianMs),
     }
   })
 }
@@ -101,7 +110,7 @@ const copyName = (name: string) => `cold-${name}`
 
 /**
  * Measures copies of the functions, so that those that never go to zero can be measured and nothing that is used is stopped.
- * `helloImage`: of the same runtime; it gets the resources and settings of the first function.
+ * `helloImage`: of the same runtime; it gets the pod of the first function, and a second time what is left of that without volumes and environment.
  */
 export async function runColdStarts(
   cluster: ColdStartCluster,
@@ -131,14 +140,13 @@ export async function runColdStarts(
   const [first] = options.functions
   if (options.helloImage !== undefined && first !== undefined) {
     const { template } = await readTemplate(kubectl, namespace, first)
-    await add(helloName, () =>
-      createService(kubectl, {
-        namespace,
-        name: copyName(helloName),
-        template: { ...template, spec: helloSpec(template.spec, options.helloImage!) },
-        annotations,
-      }),
-    )
+    for (const [name, spec] of [
+      [helloName, helloSpec(template.spec, options.helloImage)],
+      [bareHelloName, withoutSurroundings(helloSpec(template.spec, options.helloImage))],
+    ] as const)
+      await add(name, () =>
+        createService(kubectl, { namespace, name: copyName(name), template: { ...template, spec }, annotations }),
+      )
   }
   return measureColdStarts(targets, options, { say })
 }
@@ -146,11 +154,18 @@ export async function runColdStarts(
 type Container = Record<string, unknown>
 
 /** The same pod with another image: what differs in the measure is the function alone. */
-function helloSpec(spec: Record<string, unknown>, image: string): Record<string, unknown> {
+export function helloSpec(spec: Record<string, unknown>, image: string): Record<string, unknown> {
   const [container = {}] = (spec['containers'] ?? []) as Container[]
-  const { env: _env, envFrom: _envFrom, volumeMounts: _mounts, command: _command, args: _args, ...rest } = container
+  const { command: _command, args: _args, ...rest } = container
+  return { ...spec, containers: [{ ...rest, image }] }
+}
+
+export function withoutSurroundings(spec: Record<string, unknown>): Record<string, unknown> {
   const { volumes: _volumes, ...around } = spec
-  return { ...around, containers: [{ ...rest, image }] }
+  const containers = ((spec['containers'] ?? []) as Container[]).map(
+    ({ env: _env, envFrom: _envFrom, volumeMounts: _mounts, ...rest }) => rest,
+  )
+  return { ...around, containers }
 }
 
 async function countOf({ api, namespace }: ColdStartCluster, service: string): Promise<number> {
@@ -163,8 +178,9 @@ async function countOf({ api, namespace }: ColdStartCluster, service: string): P
 }
 
 export function coldStartLines(results: readonly ColdStart[]): string[] {
+  const times = (ratio: number | null, of: string) => (ratio === null ? '' : `   ${ratio.toFixed(2)} × ${of}`)
   return results.map(
-    ({ name, medianMs, ratioToHello, roundsMs }) =>
-      `  ${name.padEnd(18)}${String(medianMs).padStart(6)} ms${ratioToHello === null ? '' : `   ${ratioToHello.toFixed(2)} × hello`}   (${roundsMs.join(', ')})`,
+    ({ name, medianMs, ratioToHello, ratioToBareHello, roundsMs }) =>
+      `  ${name.padEnd(18)}${String(medianMs).padStart(6)} ms${times(ratioToHello, helloName)}${times(ratioToBareHello, bareHelloName)}   (${roundsMs.join(', ')})`,
   )
 }
