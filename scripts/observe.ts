@@ -135,7 +135,7 @@ await runCommand(async ({ say, defer }) => {
         namespace,
         defer,
         say,
-        get: async (service) => send(await routes.of(service), options.path, { timeoutMs: 120_000 }),
+        get: async (service, path = options.path) => send(await routes.of(service), path, { timeoutMs: 120_000 }),
       },
       {
         functions,
