@@ -85,7 +85,7 @@ const options = parseArguments({
     'Profiles:',
     '  sale        a whole sale: warm, burst, plateau, end; then until its orders are stored and the pods are gone again',
     '  steady      a constant rate, to watch scaling up and down',
-    '  cold-start  the first answer from zero pods, each function and a hello function of the same runtime in turns',
+    '  cold-start  the first answer from zero pods, each function and a hello function of the same runtime in rounds',
     '  drain       a constant rate on a copy of seckill whose pods are taken away; every request has to be answered',
     '',
     'It needs kubectl with access to the cluster and, for the load, the Secret stampede-signing of trial clusters.',

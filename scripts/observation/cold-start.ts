@@ -1,6 +1,6 @@
 /**
  * How long the first answer takes from zero pods, along the route: each function and a hello function of the same runtime image, in
- * turns, so that both meet the same machine.
+ * rounds, so that both meet the same machine.
  */
 import { median } from '../bench/context.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -50,13 +50,13 @@ export async function measureColdStarts(
     say,
     sleep: rest = sleep,
     nowMs = () => performance.now(),
-  }: { say: Say; sleep?: (ms: number) => Promise<unknown>; nowMs?: () => number },
+    random = Math.random,
+  }: { say: Say; sleep?: (ms: number) => Promise<unknown>; nowMs?: () => number; random?: () => number },
 ): Promise<ColdStart[]> {
   const measured = new Map(targets.map(({ name }) => [name, [] as number[]]))
   for (let round = 0; round < rounds; round++) {
-    // Nobody is always the first, or always behind the same one.
-    const order = targets.map((_, index) => targets[(index + round) % targets.length]!)
-    for (const target of order) {
+    // The pods of those before go away meanwhile: nobody is always behind the same one.
+    for (const target of shuffled(targets, random)) {
       const deadlineMs = nowMs() + zeroWithinMs
       while ((await target.countPods()) > 0) {
         if (nowMs() > deadlineMs) throw new Error(`${target.name} still has pods after ${zeroWithinMs / 1_000} s`)
@@ -71,6 +71,15 @@ export async function measureColdStarts(
     }
   }
   return compareColdStarts(measured)
+}
+
+function shuffled<Item>(items: readonly Item[], random: () => number): Item[] {
+  const order = [...items]
+  for (let last = order.length - 1; last > 0; last--) {
+    const other = Math.floor(random() * (last + 1))
+    ;[order[last], order[other]] = [order[other]!, order[last]!]
+  }
+  return order
 }
 
 /** The gateway does not show its own pages to the street: it says in a problem document that there is nothing. An ingress says so otherwise. */
