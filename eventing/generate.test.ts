@@ -5,7 +5,7 @@ import { parse, parseAllDocuments } from 'yaml'
 import { z } from 'zod'
 import { defineFunction, every, on, type AnyFunction } from '@stampede/shared/function/declaration.ts'
 import { functions } from '../functions/index.ts'
-import { catalogue, orderCancelled, orderCreated, purchaseAccepted } from './catalogue/events.ts'
+import { activityPaused, catalogue, orderCancelled, orderCreated, purchaseAccepted } from './catalogue/events.ts'
 import { readManifests } from './engine/load-manifests.ts'
 import { planEngine } from './engine/plan.ts'
 import { generate } from './generate.ts'
@@ -108,13 +108,26 @@ test('Trigger – ordered subscriptions of a function share one, so that order h
   })
 })
 
-test('Trigger – each subscription without order gets its own', async (t) => {
-  const buyer = sample('buyer', { events: [on(orderCreated, nothing), on(orderCancelled, nothing)] })
+test('Trigger – the subscriptions and alarms of a function that need no order share another one', async (t) => {
+  const buyer = sample('buyer', {
+    events: [on(orderCreated, nothing), on(orderCancelled, nothing), on(activityPaused, nothing, { ordered: true })],
+    schedules: [every('sweep', '5 * * * *', nothing, { alarm: true })],
+  })
   const triggers = await manifestsOf([buyer], 'triggers')
   t.deepEqual(
     triggers.map(({ metadata }) => metadata.name),
-    ['buyer-order-cancelled-v1', 'buyer-order-created-v1'],
+    ['buyer-ordered', 'buyer-unordered'],
   )
+  t.is(triggers[1]!['metadata'].annotations['kafka.eventing.knative.dev/delivery.order'], 'unordered')
+  t.deepEqual(triggers[1]!['spec'].filters, [
+    {
+      any: [
+        { exact: { type: 'io.stampede.alarm.due.v1', subject: 'buyer' } },
+        { exact: { type: 'io.stampede.order.cancelled.v1' } },
+        { exact: { type: 'io.stampede.order.created.v1' } },
+      ],
+    },
+  ])
 })
 
 test('KafkaSource – is made for a subscription with a Kafka topic, and no Trigger', async (t) => {
@@ -188,7 +201,7 @@ test('alarms – a function gets its own, and only when it has tasks with alarms
   const triggers = await manifestsOf(definitions, 'triggers')
   t.deepEqual(
     triggers.map(({ metadata }) => metadata.name),
-    ['buyer-alarm-due-v1', 'tenant-alarm-due-v1'],
+    ['buyer-unordered', 'tenant-unordered'],
   )
   t.deepEqual(triggers[0]!['spec'].filters, [{ exact: { type: 'io.stampede.alarm.due.v1', subject: 'buyer' } }])
   t.is(triggers[0]!['metadata'].annotations['kafka.eventing.knative.dev/delivery.order'], 'unordered')

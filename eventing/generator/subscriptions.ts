@@ -1,16 +1,16 @@
 import type { AnyFunction } from '@stampede/shared/function/declaration.ts'
 import { hasAlarms } from '@stampede/shared/function/host-alarms.ts'
 import { alarmDue } from '../catalogue/alarm-events.ts'
-import { shortName, topicName } from './names.ts'
+import { topicName } from './names.ts'
 
-/** What one Trigger delivers: the ordered subscriptions of a function together, each other one by itself. */
+/** What one Trigger delivers: of a function the subscriptions with order together, and those without. */
 export type TriggerGroup = {
   name: string
   functionName: string
   ordered: boolean
   types: string[]
-  /** Only events with this subject. */
-  subject?: string
+  /** Of these types only events with this subject. */
+  subjects: ReadonlyMap<string, string>
 }
 
 /** What one KafkaSource delivers. */
@@ -30,34 +30,30 @@ export function checkSubscriptions(functions: readonly AnyFunction[]): void {
 
 /**
  * Order is kept inside one consumer group only. So a function that wants `activity.paused` and `activity.resumed` in order must
- * get both through the same Trigger.
+ * get both through the same Trigger. Each Trigger is a consumer group that reads everything of the Broker, so there are no more of them than
+ * kinds of delivery.
  */
 export function triggerGroups(functions: readonly AnyFunction[]): TriggerGroup[] {
   return functions.flatMap((definition) => {
     const { name, events = [] } = definition
     const fromBroker = events.filter(({ options }) => options.kafkaTopic === undefined)
-    const ordered = fromBroker.filter(({ options }) => options.ordered === true).map(({ event }) => event.type)
-    const unordered = fromBroker.filter(({ options }) => options.ordered !== true).map(({ event }) => event.type)
+    const [ordered, unordered] = [true, false].map((wanted) =>
+      fromBroker.filter(({ options }) => (options.ordered ?? false) === wanted).map(({ event }) => event.type),
+    ) as [string[], string[]]
+    // Alarms of others would wake the function up.
+    const subjects = new Map(hasAlarms(definition) ? [[alarmDue.type, name]] : [])
     return [
-      ...(ordered.length > 0
-        ? [{ name: `${name}-ordered`, functionName: name, ordered: true, types: ordered.toSorted() }]
-        : []),
-      ...unordered
-        .toSorted()
-        .map((type) => ({ name: `${name}-${shortName(type)}`, functionName: name, ordered: false, types: [type] })),
-      ...(hasAlarms(definition) ? [alarmGroup(name)] : []),
-    ]
+      { name: `${name}-ordered`, functionName: name, ordered: true, types: ordered.toSorted(), subjects: new Map() },
+      {
+        name: `${name}-unordered`,
+        functionName: name,
+        ordered: false,
+        types: [...unordered, ...subjects.keys()].toSorted(),
+        subjects,
+      },
+    ].filter(({ types }) => types.length > 0)
   })
 }
-
-/** Alarms of others would wake the function up. */
-const alarmGroup = (name: string): TriggerGroup => ({
-  name: `${name}-${shortName(alarmDue.type)}`,
-  functionName: name,
-  ordered: false,
-  types: [alarmDue.type],
-  subject: name,
-})
 
 export function sourceGroups(functions: readonly AnyFunction[]): SourceGroup[] {
   const groups = functions.flatMap(({ name, events = [] }) => {

@@ -3,7 +3,7 @@ import { brokerName, functionDestination, metadata, scaling } from './names.ts'
 import { triggerGroups } from './subscriptions.ts'
 
 export function triggers(functions: readonly AnyFunction[]): object[] {
-  return triggerGroups(functions).map(({ name, functionName, ordered, types, subject }) => ({
+  return triggerGroups(functions).map(({ name, functionName, ordered, types, subjects }) => ({
     apiVersion: 'eventing.knative.dev/v1',
     kind: 'Trigger',
     metadata: metadata(name, {
@@ -12,10 +12,12 @@ export function triggers(functions: readonly AnyFunction[]): object[] {
     }),
     spec: {
       broker: brokerName,
-      filters: types.length === 1 ? [exactly(types[0]!, subject)] : [{ any: types.map((type) => exactly(type)) }],
+      filters: anyOf(types.map((type) => exactly(type, subjects.get(type)))),
       subscriber: functionDestination(functionName),
     },
   }))
 }
+
+const anyOf = (filters: readonly object[]) => (filters.length === 1 ? filters : [{ any: filters }])
 
 const exactly = (type: string, subject?: string) => ({ exact: { type, ...(subject === undefined ? {} : { subject }) } })

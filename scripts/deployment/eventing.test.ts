@@ -113,6 +113,23 @@ test('eventing – official: with the stored addresses of Kafka, and Triggers of
   )
 })
 
+test('eventing – official: a Trigger under a name of before is reported and stays', async (t) => {
+  const cluster = start()
+  cluster.answers.push(
+    [/kafka-broker-receiver/, '1'],
+    [
+      /get triggers\.eventing\.knative\.dev .*-o name/,
+      'trigger.eventing.knative.dev/order\ntrigger.eventing.knative.dev/order-created\n',
+    ],
+    [/get brokers/, list(conditioned('eventing.knative.dev/v1', 'Broker', 'default', 'True'))],
+  )
+  const { context, said } = testContext(cluster, { overlay: 'staging' })
+  await eventing(context, images)
+  const reported = said.filter((line) => line.includes('not in the overlay any more'))
+  t.is(reported.length, 1)
+  t.regex(reported[0]!, /^order-created is deployed.*delete triggers\.eventing\.knative\.dev order-created$/)
+})
+
 test('eventing – official: what is not ready is named with the reason', async (t) => {
   const cluster = start()
   cluster.answers.push(

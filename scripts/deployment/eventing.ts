@@ -3,6 +3,7 @@ import { applyStage } from './apply.ts'
 import { namespace, DeployError, type DeployContext } from './context.ts'
 import { imagesFor, type ImageOptions } from './function-images.ts'
 import type { Manifest } from '../cluster/manifest.ts'
+import { reportLeftovers } from './leftovers.ts'
 import { ofStage, ownImagesOf, renderOverlay, withImages } from './manifests.ts'
 import { explainPods } from './pods.ts'
 import { readFacts } from './preflight.ts'
@@ -34,6 +35,8 @@ export async function eventing(context: DeployContext, options: ImageOptions): P
     (manifest) => withSettingsVersion(manifest, version),
   )
   const applied = await applyStage(context, 'eventing', manifests)
+  // In the overlay `local` the engine works from a ConfigMap.
+  if (overlay !== 'local') await reportOldConsumers(context, applied)
   await waitUntilReady(context, await thingsToAwait(context, applied), {
     explain: ({ resource, name }, object) =>
       resource === 'deployments.apps'
@@ -48,6 +51,17 @@ async function requireKafkaBroker(context: DeployContext): Promise<void> {
   throw new DeployError(
     `The overlay ${context.overlay} needs Knative's Kafka broker, and its data plane does not run here (knative-eventing/kafka-broker-receiver). Install it: https://knative.dev/docs/eventing/brokers/broker-types/kafka-broker/, or use --overlay local.`,
   )
+}
+
+/** One that was renamed delivers everything a second time under its old name. */
+async function reportOldConsumers(context: DeployContext, applied: readonly Manifest[]): Promise<void> {
+  for (const kind of new Set(applied.map((manifest) => manifest.kind)))
+    if (waitForSubscribers.has(kind))
+      await reportLeftovers(
+        context,
+        resources[kind]!,
+        applied.filter((manifest) => manifest.kind === kind).map(({ metadata }) => metadata.name),
+      )
 }
 
 async function thingsToAwait(context: DeployContext, applied: readonly Manifest[]): Promise<ReadyThing[]> {

@@ -7,6 +7,7 @@ import { functionsOf, imagesFor, type ImageOptions } from './function-images.ts'
 import { funcDeploy } from './func-deploy.ts'
 import { keepRollouts } from './keep-rollouts.ts'
 import type { Manifest } from '../cluster/manifest.ts'
+import { reportLeftovers } from './leftovers.ts'
 import { ofStage, ownImagesOf, renderOverlay, withImages } from './manifests.ts'
 import { explainPods } from './pods.ts'
 import type { LiveObject } from './readiness.ts'
@@ -40,7 +41,7 @@ export async function services(context: DeployContext, options: ServicesOptions)
   const images = await imagesFor(context, ownImagesOf(chosen), options)
   const manifests = withImages(chosen, images).map((manifest) => withSettingsVersion(manifest, version))
 
-  await reportLeftovers(context, functionsOf(all))
+  await reportLeftovers(context, resource, functionsOf(all))
   const [anImage] = images.values()
   if (anImage !== undefined && !dryRun) await checkInfra(context, anImage)
   const beganMs = now()
@@ -84,29 +85,6 @@ export function chooseFunctions(manifests: readonly Manifest[], only: readonly s
   if (unknown.length > 0)
     throw new DeployError(`There is no function ${unknown.join(', ')}. There are: ${names.join(', ')}.`)
   return manifests.filter(({ metadata }) => only.includes(metadata.labels?.['app.kubernetes.io/name'] ?? metadata.name))
-}
-
-/** A function that is not in the repository any more may still get traffic: a person decides. */
-async function reportLeftovers({ kubectl, say }: DeployContext, names: readonly string[]): Promise<void> {
-  const text = await kubectl.run([
-    '-n',
-    namespace,
-    'get',
-    resource,
-    '-l',
-    'app.kubernetes.io/part-of=stampede',
-    '--ignore-not-found',
-    '-o',
-    'name',
-  ])
-  const leftover = text
-    .split('\n')
-    .map((line) => line.slice(line.indexOf('/') + 1))
-    .filter((name) => name !== '' && !names.includes(name))
-  for (const name of leftover)
-    say(
-      `${name} is deployed, but not in the overlay any more. To remove it: kubectl -n ${namespace} delete ${resource} ${name}`,
-    )
 }
 
 const urlOf = ({ status }: LiveObject): string | undefined => status?.['url'] as string | undefined
