@@ -2,7 +2,7 @@
 import { formatDuration } from '../lib/terminal.ts'
 import { applyStage } from './apply.ts'
 import { checkInfra } from './check-infra.ts'
-import { DeployError, namespace, type DeployContext } from './context.ts'
+import { DeployError, type DeployContext } from './context.ts'
 import { functionsOf, imagesFor, type ImageOptions } from './function-images.ts'
 import { funcDeploy } from './func-deploy.ts'
 import { keepRollouts } from './keep-rollouts.ts'
