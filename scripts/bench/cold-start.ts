@@ -11,7 +11,7 @@ import { buildTarget } from '../building/build-target.ts'
 import { functionEnvironment } from '../building/environment.ts'
 import { findTargets } from '../building/targets.ts'
 import { freePort } from '@stampede/shared/testing/free-port.ts'
-import { endsWithThisProcess } from '../lib/child-life.ts'
+import { endsWithThisProcess } from '@stampede/shared/testing/child-life.ts'
 import { repositoryFolder } from '../sale/child.ts'
 import { median, rounded, type BenchContext, type BenchFigures } from './context.ts'
 

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { endsWithThisProcess } from '../lib/child-life.ts'
+import { endsWithThisProcess } from '@stampede/shared/testing/child-life.ts'
 import { cpuMicrosOf } from './process-figures.ts'
 
 export type Load = {

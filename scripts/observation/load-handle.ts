@@ -1,7 +1,7 @@
 /** The parent's end of the load generator's process. */
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { endsWithThisProcess } from '../lib/child-life.ts'
+import { endsWithThisProcess } from '@stampede/shared/testing/child-life.ts'
 import type { LoadCommand, LoadMessage, LoadOrders, LoadResult } from './load-orders.ts'
 import type { LoadSecond } from './samples.ts'
 

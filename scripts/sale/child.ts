@@ -7,7 +7,7 @@ import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { endedByKernel, endsWithThisProcess } from '../lib/child-life.ts'
+import { endedByKernel, endsWithThisProcess } from '@stampede/shared/testing/child-life.ts'
 
 export type ProcessPlan = {
   name: string

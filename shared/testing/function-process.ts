@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { endedByKernel, endsWithThisProcess } from './child-life.ts'
 import { freePort } from './free-port.ts'
 
 export type FunctionProcess = {
@@ -22,7 +23,7 @@ const keptOutput = 8_000
 /** `folder`: that of the function, with its `main.ts`. Resolves when it is ready; rejects with its output when it ends before, or is late. */
 export async function spawnFunction(folder: string, environment: Record<string, string>): Promise<FunctionProcess> {
   const port = await freePort()
-  const child = spawn(process.execPath, [join(folder, 'main.ts')], {
+  const child = spawn(...endedByKernel(process.execPath, [join(folder, 'main.ts')]), {
     env: {
       PATH: process.env['PATH'],
       PORT: String(port),
@@ -38,13 +39,11 @@ export async function spawnFunction(folder: string, environment: Record<string, 
   }
   child.stdout.on('data', keep)
   child.stderr.on('data', keep)
-  const orphaned = () => child.kill('SIGKILL')
-  process.once('exit', orphaned)
+  endsWithThisProcess(child)
   const exited = once(child, 'exit')
   const end = async (signal: 'SIGKILL' | 'SIGTERM') => {
     child.kill(signal)
     await exited
-    process.off('exit', orphaned)
   }
   const url = `http://127.0.0.1:${port}`
   const untilMs = performance.now() + readyWithinMs

@@ -6,6 +6,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { endedByKernel, endsWithThisProcess } from './child-life.ts'
 import { freePort } from './free-port.ts'
 
 export type StartRedisOptions = {
@@ -86,20 +87,9 @@ type Started = { child: ChildProcess; output: () => string; closed: Promise<void
 
 function spawnRedis(port: number, directory: string, options: StartRedisOptions): Started {
   const durability = options.appendonly ? ['--appendonly', 'yes', '--appendfsync', 'everysec'] : ['--appendonly', 'no']
+  const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory]
   const child = spawn(
-    'redis-server',
-    [
-      '--port',
-      String(port),
-      '--bind',
-      '127.0.0.1',
-      '--dir',
-      directory,
-      '--save',
-      '',
-      ...durability,
-      ...(options.args ?? []),
-    ],
+    ...endedByKernel('redis-server', [...place, '--save', '', ...durability, ...(options.args ?? [])]),
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
   let output = ''
@@ -111,9 +101,7 @@ function spawnRedis(port: number, directory: string, options: StartRedisOptions)
   child.stderr.on('data', keep)
   child.once('error', (error) => keep(Buffer.from(error.message)))
   // A test process that ends without `stop` must not leave servers behind.
-  const end = () => child.kill('SIGKILL')
-  process.once('exit', end)
-  child.once('exit', () => process.off('exit', end))
+  endsWithThisProcess(child)
   return { child, output: () => output, closed }
 }
 

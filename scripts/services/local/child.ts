@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { open, readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import { endedByKernel, endsWithThisProcess } from '../../lib/child-life.ts'
+import { endedByKernel, endsWithThisProcess } from '@stampede/shared/testing/child-life.ts'
 import { SetupError } from '../types.ts'
 
 export type ServerCommand = {

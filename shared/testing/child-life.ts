@@ -9,9 +9,15 @@ export function endedByKernel(command: string, args: readonly string[]): [comman
   return existsSync(setpriv) ? [setpriv, ['--pdeathsig', 'TERM', '--', command, ...args]] : [command, [...args]]
 }
 
+const running = new Set<ChildProcess>()
+const endAll = () => running.forEach((child) => child.kill('SIGKILL'))
+
 /** When this process ends by itself, interrupted in the middle of something too, the child is killed. */
 export function endsWithThisProcess(child: ChildProcess): void {
-  const end = () => child.kill('SIGKILL')
-  process.once('exit', end)
-  child.once('exit', () => process.off('exit', end))
+  if (running.size === 0) process.once('exit', endAll)
+  running.add(child)
+  child.once('exit', () => {
+    running.delete(child)
+    if (running.size === 0) process.off('exit', endAll)
+  })
 }
