@@ -36,21 +36,17 @@ export function checkSubscriptions(functions: readonly AnyFunction[]): void {
 export function triggerGroups(functions: readonly AnyFunction[]): TriggerGroup[] {
   return functions.flatMap((definition) => {
     const { name, events = [] } = definition
-    const fromBroker = events.filter(({ options }) => options.kafkaTopic === undefined)
-    const [ordered, unordered] = [true, false].map((wanted) =>
-      fromBroker.filter(({ options }) => (options.ordered ?? false) === wanted).map(({ event }) => event.type),
-    ) as [string[], string[]]
+    const typesFromBroker = (inOrder: boolean) =>
+      events
+        .filter(({ options }) => options.kafkaTopic === undefined && (options.ordered ?? false) === inOrder)
+        .map(({ event }) => event.type)
     // Alarms of others would wake the function up.
     const subjects = new Map(hasAlarms(definition) ? [[alarmDue.type, name]] : [])
+    const unordered = [...typesFromBroker(false), ...subjects.keys()]
+    const group = { functionName: name, subjects }
     return [
-      { name: `${name}-ordered`, functionName: name, ordered: true, types: ordered.toSorted(), subjects: new Map() },
-      {
-        name: `${name}-unordered`,
-        functionName: name,
-        ordered: false,
-        types: [...unordered, ...subjects.keys()].toSorted(),
-        subjects,
-      },
+      { ...group, name: `${name}-ordered`, ordered: true, types: typesFromBroker(true).toSorted() },
+      { ...group, name: `${name}-unordered`, ordered: false, types: unordered.toSorted() },
     ].filter(({ types }) => types.length > 0)
   })
 }
