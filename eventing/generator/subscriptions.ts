@@ -3,14 +3,14 @@ import { hasAlarms } from '@stampede/shared/function/host-alarms.ts'
 import { alarmDue } from '../catalogue/alarm-events.ts'
 import { topicName } from './names.ts'
 
-/** What one Trigger delivers: of a function the subscriptions with order together, and those without. */
+/** What one Trigger delivers. */
 export type TriggerGroup = {
   name: string
   functionName: string
   ordered: boolean
   types: string[]
-  /** Of these types only events with this subject. */
-  subjects: ReadonlyMap<string, string>
+  /** Only events with this subject. */
+  subject?: string
 }
 
 /** What one KafkaSource delivers. */
@@ -30,8 +30,8 @@ export function checkSubscriptions(functions: readonly AnyFunction[]): void {
 
 /**
  * Order is kept inside one consumer group only. So a function that wants `activity.paused` and `activity.resumed` in order must
- * get both through the same Trigger. Each Trigger is a consumer group that reads everything of the Broker, so there are no more of them than
- * kinds of delivery.
+ * get both through the same Trigger. Those without order share another: each Trigger is a consumer group that reads everything of the
+ * Broker. Alarms have their own, because they do not wait behind events that fail.
  */
 export function triggerGroups(functions: readonly AnyFunction[]): TriggerGroup[] {
   return functions.flatMap((definition) => {
@@ -40,16 +40,24 @@ export function triggerGroups(functions: readonly AnyFunction[]): TriggerGroup[]
       events
         .filter(({ options }) => options.kafkaTopic === undefined && (options.ordered ?? false) === inOrder)
         .map(({ event }) => event.type)
-    // Alarms of others would wake the function up.
-    const subjects = new Map(hasAlarms(definition) ? [[alarmDue.type, name]] : [])
-    const unordered = [...typesFromBroker(false), ...subjects.keys()]
-    const group = { functionName: name, subjects }
-    return [
-      { ...group, name: `${name}-ordered`, ordered: true, types: typesFromBroker(true).toSorted() },
-      { ...group, name: `${name}-unordered`, ordered: false, types: unordered.toSorted() },
-    ].filter(({ types }) => types.length > 0)
+        .toSorted()
+    const groups = [
+      { name: `${name}-ordered`, functionName: name, ordered: true, types: typesFromBroker(true) },
+      { name: `${name}-unordered`, functionName: name, ordered: false, types: typesFromBroker(false) },
+      ...(hasAlarms(definition) ? [alarmGroup(name)] : []),
+    ]
+    return groups.filter(({ types }) => types.length > 0)
   })
 }
+
+/** Alarms of others would wake the function up. */
+const alarmGroup = (name: string): TriggerGroup => ({
+  name: `${name}-alarms`,
+  functionName: name,
+  ordered: false,
+  types: [alarmDue.type],
+  subject: name,
+})
 
 export function sourceGroups(functions: readonly AnyFunction[]): SourceGroup[] {
   const groups = functions.flatMap(({ name, events = [] }) => {

@@ -3,7 +3,7 @@ import { brokerName, functionDestination, metadata, scaling } from './names.ts'
 import { triggerGroups } from './subscriptions.ts'
 
 export function triggers(functions: readonly AnyFunction[]): object[] {
-  return triggerGroups(functions).map(({ name, functionName, ordered, types, subjects }) => ({
+  return triggerGroups(functions).map(({ name, functionName, ordered, types, subject }) => ({
     apiVersion: 'eventing.knative.dev/v1',
     kind: 'Trigger',
     metadata: metadata(name, {
@@ -12,7 +12,7 @@ export function triggers(functions: readonly AnyFunction[]): object[] {
     }),
     spec: {
       broker: brokerName,
-      filters: anyOf(types.map((type) => exactly(type, subjects.get(type)))),
+      filters: anyOf(types.map((type) => exactly(type, subject))),
       subscriber: functionDestination(functionName),
     },
   }))
