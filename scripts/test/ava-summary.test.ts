@@ -1,5 +1,5 @@
 import test from 'ava'
-import { countsOf } from './ava-summary.ts'
+import { countsOf, hasSummary } from './ava-summary.ts'
 
 const output = (...summary: string[]) =>
   `\n  ✔ a – 7 tests failed\n  9 tests failed\n  ─\n\n${summary.map((line) => `  ${line}\n`).join('')}`
@@ -27,7 +27,7 @@ for (const [condition, text, exitCode, expected] of [
   ],
   ['tests that hung failed', output('10 tests passed', '2 tests remained pending after a timeout'), 1, [10, 2, 0]],
   ['a failure without a failed test', output('10 tests passed'), 1, [10, 1, 0]],
-  ['ended by a signal', '\n  ✔ a – b\n', null, [0, 1, 0]],
+  ['ended by a signal', '\n  ✔ a – b\n  ✔ 3 tests passed\n  7 tests failed\n', null, [2, 1, 0]],
   ['no test at all', '', 0, [0, 1, 0]],
 ] as const) {
   test(`summary – ${condition}`, (t) => {
@@ -35,3 +35,8 @@ for (const [condition, text, exitCode, expected] of [
     t.deepEqual([passed, failed, skipped], [...expected])
   })
 }
+
+test('summary – none when ava was ended before it', (t) => {
+  t.true(hasSummary(output('35 tests passed')))
+  t.false(hasSummary('\n  ✔ a – b\n'))
+})

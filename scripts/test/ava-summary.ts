@@ -10,6 +10,12 @@ const meanings: readonly { line: RegExp; counts: keyof TestCounts }[] = [
   { line: /^(\d+) tests? (?:skipped|todo)$/, counts: 'skipped' },
 ]
 
+/** What ava prints before its summary. */
+const ruler = '\n  ─\n'
+
+/** False when ava ended before all tests had: killed, or crashed. */
+export const hasSummary = (output: string): boolean => output.includes(ruler)
+
 /**
  * Counts from the summary that ava prints last, below a line of its own. A run that failed without a failed test (a file that
  * cannot be loaded, a process that was ended) counts as one failure, and so does a run without any test. When something failed ava
@@ -17,7 +23,7 @@ const meanings: readonly { line: RegExp; counts: keyof TestCounts }[] = [
  */
 export function countsOf(output: string, exitCode: number | null): TestCounts {
   const counts: TestCounts = { passed: 0, failed: 0, skipped: 0 }
-  const end = Math.max(0, output.lastIndexOf('\n  ─\n'))
+  const end = hasSummary(output) ? output.lastIndexOf(ruler) : output.length
   const summary = output.slice(end)
   for (const line of summary.split('\n')) {
     for (const meaning of meanings) {

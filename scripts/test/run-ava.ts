@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { countsOf, type TestCounts } from './ava-summary.ts'
+import { countsOf, hasSummary, type TestCounts } from './ava-summary.ts'
 import { root } from './check-steps.ts'
 
 export type AvaOptions = {
@@ -33,6 +33,10 @@ export function runAva({ args, environment, signal }: AvaOptions): Promise<TestC
       if (!signal.aborted) console.log(`ava could not be started: ${error.message}`)
     })
     // `close` comes after the last output was read.
-    child.once('close', (code) => resolve(countsOf(output, code)))
+    child.once('close', (code, endedBy) => {
+      if (!hasSummary(output) && !signal.aborted)
+        console.log(`ava ended without a summary: ${endedBy === null ? `code ${code}` : `by ${endedBy}`}.`)
+      resolve(countsOf(output, code))
+    })
   })
 }
