@@ -14,7 +14,7 @@ import { podTotal } from './samples.ts'
 
 /** Of the same runtime, in the same pod as the first function: its resources, security, environment and volumes. */
 export const helloName = 'hello'
-/** The same without volumes and environment. Kubernetes looks for mounted volumes every 300 ms, so any volume costs a start that much or more. */
+/** The same without volumes and environment: the kubelet looks for mounted volumes only every 300 ms. */
 export const bareHelloName = 'hello-bare'
 
 export type ColdStart = {
